@@ -1,0 +1,135 @@
+"""What an array in a container looks like, and the windows it is read in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BATCH_BYTES = 6 * 2**20
+"""Bytes of one batch where the user names no ``batch_size``: larger ones fall out of cache."""
+
+FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+INTEGER_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+ITEM_SIZES = {
+    **{"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8},
+    **{name: int(name.lstrip("uint")) // 8 for name in INTEGER_DTYPES},
+}
+"""Bytes of one component, for each dtype that can be read."""
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array in a container.
+
+    Attributes
+    ----------
+    name
+        The npz member, HDF5 path or Parquet column; empty for an ``.npy``, which holds one.
+    shape
+        ``(num_rows, ...)``. ``None`` for a length that differs from row to row.
+    dtype
+        ``float32``, ``bfloat16``, ``int64`` …, or the container's own word for another type.
+    layout
+        How it is stored, for people: byte order, chunks, codec.
+    refusal
+        Why it can't be normalized even if it is named; empty where it can.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    layout: str = ""
+    refusal: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name as messages show it."""
+        return f"array '{self.name}'" if self.name else "array"
+
+    @property
+    def num_rows(self) -> int:
+        """Length of the first axis; 1 for a scalar."""
+        return (self.shape[0] if self.shape else None) or 0
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row, 0 where the length differs from row to row."""
+        return math.prod(length or 0 for length in self.shape[1:]) * ITEM_SIZES[self.dtype]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all rows, 0 where their lengths differ."""
+        return self.num_rows * self.row_bytes
+
+
+@dataclass
+class Batch:
+    """Some rows of one array on their way through.
+
+    Attributes
+    ----------
+    array
+        The array that the rows are of.
+    rows
+        ``(batch_rows, ...)`` in the machine's byte order. Null rows are left out.
+    start
+        The row number of ``rows[0]`` in the array.
+    row_numbers
+        The row number of each row, where they are not consecutive.
+    num_null
+        How many null rows were left out.
+    carry
+        What the format must hand from its reader to its writer.
+    """
+
+    array: ArraySpec
+    rows: np.ndarray[Any, Any]
+    start: int
+    row_numbers: np.ndarray[Any, Any] | None = None
+    num_null: int = 0
+    carry: Any = field(default=None, repr=False)
+
+    def row_number(self, index: int) -> int:
+        """Return the row number in the array of ``rows[index]``."""
+        return self.start + index if self.row_numbers is None else int(self.row_numbers[index])
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Return NumPy's dtype of one of our names, in the machine's byte order."""
+    import numpy as np
+
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def rows_per_batch(array: ArraySpec, batch_size: int | None, multiple: int = 1) -> int:
+    """Return how many rows of ``array`` a batch takes.
+
+    Parameters
+    ----------
+    batch_size
+        The user's wish in rows; ``None`` to fill :data:`BATCH_BYTES`.
+    multiple
+        A number of rows that the container stores together: the result is a multiple of it
+        where a batch holds that many.
+    """
+    if batch_size is not None:
+        return batch_size
+    if 0 in array.shape[1:]:
+        return max(1, array.num_rows)
+    rows = max(1, BATCH_BYTES // max(1, array.row_bytes))
+    return rows - rows % multiple if rows > multiple else rows
+
+
+def windows(num_rows: int, batch_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield ``(start, stop)`` over ``num_rows`` rows, ``batch_rows`` at a time."""
+    for start in range(0, num_rows, batch_rows):
+        yield start, min(start + batch_rows, num_rows)

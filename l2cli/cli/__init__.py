@@ -1,0 +1,111 @@
+"""The ``l2norm`` command: parse, call the library once, print.
+
+Nothing that a command needs is imported before the command runs, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+import click
+
+from l2cli import __version__
+from l2cli.errors import L2NormError, OptionError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+EXIT_USAGE = 2
+EXIT_FAILED = 3
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are modules beside this one, imported when they are asked for."""
+
+    names: ClassVar[list[str]] = ["normalize", "inspect"]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self.names
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.names:
+            return None
+        module = importlib.import_module(f"l2cli.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    no_args_is_help=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Exit codes: 0 done, 2 usage, 3 a source or destination failed, 130 interrupted.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="l2norm")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Make every vector in an embedding file a unit vector.
+
+    Reads .npy, .npz, HDF5 and Parquet files of any size, scales each row to Euclidean norm 1,
+    and leaves everything else in the file as it was.
+
+    \b
+      l2norm normalize vectors.npy      writes vectors.normalized.npy
+      l2norm inspect store.parquet      what is in there, and what would be taken
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> NoReturn:
+    """Run the command and exit, with one line for whatever went wrong."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+    try:
+        result = cli.main(prog_name="l2norm", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone, as `head` does. What Python still holds has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted; nothing was left behind")
+        sys.exit(EXIT_INTERRUPTED)
+    except click.UsageError as exc:
+        where = exc.ctx.command_path if exc.ctx else "l2norm"
+        _say(f"{exc.format_message().rstrip('.')}; see {where} --help")
+        sys.exit(EXIT_USAGE)
+    except (L2NormError, click.ClickException) as exc:
+        _fail(exc)
+    except Exception as exc:  # noqa: BLE001
+        _fail(exc)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _fail(exc: Exception) -> NoReturn:
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exception(exc)
+    if isinstance(exc, L2NormError):
+        _say(str(exc))
+    else:
+        _say(f"unexpected {type(exc).__name__}: {exc}; --debug shows where it came from")
+    sys.exit(EXIT_USAGE if isinstance(exc, OptionError) else EXIT_FAILED)
+
+
+def _say(message: str) -> None:
+    click.echo(f"l2norm: {' '.join(message.split())}", err=True)

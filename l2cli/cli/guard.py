@@ -1,0 +1,133 @@
+"""Work in a child process, so that a crash of a C library ends in a message and not in silence.
+
+HDF5 and Arrow have crashed on malformed files. A fork before anything heavy is imported costs
+about a millisecond. The child does everything; the parent waits, passes signals on, and says
+what happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from l2cli.errors import FormatError, L2NormError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    T = TypeVar("T")
+
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], None]) -> T:
+    """Return ``work()``, which runs in a child process; raise what it raises.
+
+    Parameters
+    ----------
+    subject
+        What is being read, for the message about a crash.
+    clean_up
+        Called with the child's process id if it crashed.
+
+    Raises
+    ------
+    FormatError
+        Where the child was killed by a signal.
+    """
+    if not hasattr(os, "fork"):
+        return work()
+    results, outbox = os.pipe()
+    lifeline, alive = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(results)
+        os.close(alive)
+        _be_child(work, outbox, lifeline)
+    os.close(outbox)
+    os.close(lifeline)
+    with _forwarding(child), os.fdopen(results, "rb") as stream:
+        answer = stream.read()
+        status = os.waitpid(child, 0)[1]
+    os.close(alive)
+    if not answer:
+        clean_up(child)
+        raise FormatError(_describe_death(subject, status))
+    return _unpack(answer)
+
+
+def _be_child(work: Callable[[], Any], outbox: int, lifeline: int) -> NoReturn:
+    threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
+    answer: tuple[str, Any]
+    try:
+        answer = ("result", work())
+    except KeyboardInterrupt:
+        answer = ("interrupted", None)
+    except L2NormError as exc:
+        exc.add_note(traceback.format_exc())
+        answer = ("error", exc)
+    except BaseException as exc:  # noqa: BLE001
+        error = L2NormError(f"unexpected {type(exc).__name__}: {exc}; --debug shows where")
+        error.add_note(traceback.format_exc())
+        answer = ("error", error)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(outbox, "wb") as stream:
+        stream.write(pickle.dumps(answer))
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _die_with_parent(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _unpack(answer: bytes) -> Any:
+    kind, value = pickle.loads(answer)  # noqa: S301
+    if kind == "interrupted":
+        raise KeyboardInterrupt
+    if kind == "error":
+        raise value
+    return value
+
+
+class _forwarding:
+    """Pass the signals that ask for an end on to the child while the block runs."""
+
+    def __init__(self, child: int) -> None:
+        self._child = child
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in _FORWARDED:
+            self._before[number] = signal.signal(number, self._forward)
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._child, number)
+
+
+def _describe_death(subject: str, status: int) -> str:
+    number = os.waitstatus_to_exitcode(status)
+    name = signal.Signals(-number).name if number < 0 else f"exit code {number}"
+    if name == "SIGKILL":
+        return (
+            f"{subject}: the system killed the process that read it, most likely for want of "
+            "memory; nothing was written"
+        )
+    return (
+        f"{subject}: the library that reads it crashed ({name}), so the file is most likely "
+        "damaged; nothing was written"
+    )

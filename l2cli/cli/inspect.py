@@ -1,0 +1,81 @@
+"""``l2norm inspect``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from l2cli.inspection import Inspection
+
+
+@click.command(short_help="What is in a file, what would be taken, and why.")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--allow-external", is_flag=True, help="Look into other files that HDF5 points to.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file.")
+@click.option("--debug", is_flag=True, help="Add the traceback to an error.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    sources: tuple[Path, ...],
+    *,
+    allow_external: bool,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """List the arrays in each SOURCE, and say which ones 'l2norm normalize' takes.
+
+    No numbers are read and no backend is loaded.
+    """
+    from l2cli.errors import L2NormError
+
+    failed = False
+    for index, source in enumerate(sources):
+        try:
+            inspection = _inspect(source, allow_external=allow_external, debug=debug)
+        except L2NormError as exc:
+            if len(sources) == 1:
+                raise
+            click.echo(f"l2norm: {exc}", err=True)
+            failed = True
+            continue
+        if as_json:
+            click.echo(json.dumps(inspection.as_dict()))
+        else:
+            click.echo(("\n" if index else "") + _table(inspection))
+    ctx.exit(3 if failed else 0)
+
+
+def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection:
+    from l2cli.cli.guard import run_guarded
+    from l2cli.cli.terminal import silence_libraries
+    from l2cli.formats import detect
+    from l2cli.inspection import inspect_file
+
+    def work() -> Inspection:
+        if not debug:
+            silence_libraries()
+        return inspect_file(source, allow_external=allow_external)
+
+    if not detect(source).native:
+        return inspect_file(source, allow_external=allow_external)
+    return run_guarded(work, str(source), lambda pid: None)
+
+
+def _table(inspection: Inspection) -> str:
+    from l2cli.report import shape_text
+
+    rows = [("array", "shape", "dtype", "layout", "")]
+    for array in inspection.arrays:
+        shape, state = shape_text(array.shape), "chosen" if array.chosen else array.reason
+        rows.append((array.name or "(the array)", shape, array.dtype, array.layout, state))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [f"{inspection.source}: {inspection.format}"]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)]
+        lines.append(("  " + "  ".join(cells) + "  " + row[4]).rstrip())
+    lines += [f"note: {note}" for note in inspection.notes]
+    return "\n".join(lines)

@@ -1,0 +1,51 @@
+"""Everything that the library raises on purpose, in one tree.
+
+::
+
+    L2NormError
+    ├── OptionError         the request itself can't be carried out
+    │   └── BackendError        the backend or the device isn't there
+    ├── SourceError         a source could not be used
+    │   ├── FormatError         not the format it claims, damaged, or cut off
+    │   ├── SelectionError      no array to take, or too many
+    │   └── RowError            a row that may not be normalized (zero, NaN, Inf)
+    └── DestinationError    a destination could not be written; nothing of it is left
+
+Catch ``L2NormError`` broadly and recover from one of its kinds. A message is one line (a
+selection error lists the arrays under it): what happened, what was found against what was
+expected, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class L2NormError(Exception):
+    """Base of every error that ``l2cli`` raises on purpose."""
+
+
+class OptionError(L2NormError):
+    """The options contradict each other, or this machine can't honour them."""
+
+
+class BackendError(OptionError):
+    """The backend can't be loaded, or has no such device."""
+
+
+class SourceError(L2NormError):
+    """A source could not be used."""
+
+
+class FormatError(SourceError):
+    """A source isn't what it claims to be, is damaged, or is cut off."""
+
+
+class SelectionError(SourceError):
+    """A source holds no array that could be taken, or several and no way to tell which."""
+
+
+class RowError(SourceError):
+    """A row may not be normalized under the options given."""
+
+
+class DestinationError(L2NormError):
+    """A destination could not be written. Nothing of it is left behind."""

@@ -1,0 +1,96 @@
+"""What a format owes the rest: a Reader, and a Writer opened like it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    import numpy as np
+
+    from l2cli.arrays import ArraySpec, Batch
+
+
+class _Resource(ABC):
+    """Something that is closed at the end of a ``with`` block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back files and buffers. Closing twice is no error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Reader(_Resource):
+    """A container opened for reading.
+
+    Raises :class:`~l2cli.errors.FormatError` from any method where the file isn't what it
+    claims to be. ``notes`` holds what the user should know but needn't act on.
+    """
+
+    min_rank = 2
+    """The least rank of an array that is taken without being named."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []
+
+    @abstractmethod
+    def arrays(self) -> list[ArraySpec]:
+        """Return every array in the container, the ones that can't be normalized too."""
+
+    def group(self, pattern: str) -> ArraySpec | None:  # noqa: ARG002
+        """Return the one array that ``pattern`` makes of several, where the format has such."""
+        return None
+
+    @abstractmethod
+    def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
+        """Yield the rows of ``arrays``, all of them, in the order a writer wants them back.
+
+        Parameters
+        ----------
+        batch_size
+            Rows of one batch at most; ``None`` to choose by bytes.
+        """
+
+    @abstractmethod
+    def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> Writer:
+        """Open a writer like this reader.
+
+        Parameters
+        ----------
+        path
+            Where to write. An empty file may stand there.
+        outputs
+            For each array that will be written, by name, what it is to become. It differs
+            from the array read in ``dtype`` and in the last length of ``shape`` only.
+        """
+
+
+class Writer(_Resource):
+    """A container being written, like the one its reader has open.
+
+    What is not written by :meth:`write` comes over from the source untouched.
+    """
+
+    @abstractmethod
+    def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
+        """Write ``rows`` where ``batch.rows`` stood. Batches come back in the reader's order."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write what remains and close. The file is whole only after this returned."""

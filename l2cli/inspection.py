@@ -1,0 +1,85 @@
+"""What is in a file, what would be normalized, and why the rest would not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from l2cli.errors import SelectionError
+from l2cli.formats import detect
+from l2cli.normalize import open_source
+from l2cli.options import NormalizeOptions
+from l2cli.selection import select, why_not
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from l2cli.formats.base import Reader
+
+
+@dataclass(frozen=True)
+class ArrayInspection:
+    """One array.
+
+    Attributes
+    ----------
+    chosen
+        Whether ``l2norm normalize`` takes it if no array is named.
+    reason
+        Why it isn't chosen; empty where it is.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    layout: str
+    chosen: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One file."""
+
+    source: str
+    format: str
+    arrays: list[ArrayInspection]
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the inspection as JSON can hold it."""
+        return asdict(self)
+
+
+def inspect_file(source: Path, *, allow_external: bool = False) -> Inspection:
+    """List the arrays of one file. No backend is loaded and no numbers are read.
+
+    Raises
+    ------
+    SourceError
+        Where the file can't be read, or is of no known format.
+    """
+    kind = detect(source)
+    options = NormalizeOptions(allow_external=allow_external)
+    with open_source(source, kind, options) as reader:
+        return Inspection(str(source), kind.name, _inspect_arrays(reader), reader.notes)
+
+
+def _inspect_arrays(reader: Reader) -> list[ArrayInspection]:
+    try:
+        chosen = [array.name for array in select(reader, ())]
+        otherwise = "the name of another decides; name it to take it"
+    except SelectionError:
+        chosen = []
+        otherwise = "could be meant; name it with -s to take it"
+    return [
+        ArrayInspection(
+            array.name,
+            array.shape,
+            array.dtype,
+            array.layout,
+            array.name in chosen,
+            "" if array.name in chosen else why_not(array, reader.min_rank) or otherwise,
+        )
+        for array in reader.arrays()
+    ]

@@ -1,0 +1,118 @@
+"""What a user may ask of a normalization."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from l2cli.arrays import FLOAT_DTYPES
+from l2cli.errors import OptionError, SourceError
+
+if TYPE_CHECKING:
+    from l2cli.arrays import ArraySpec
+
+
+@dataclass(frozen=True)
+class NormalizeOptions:
+    """How to normalize one source. Validated when made.
+
+    Attributes
+    ----------
+    select
+        Names or globs of the arrays to take; empty to choose by name and kind.
+    axis
+        The axes that one vector lies along.
+    epsilon
+        Lower bound on the sum of squares.
+    batch_size
+        Rows of one batch; ``None`` to choose by bytes.
+    backend, device
+        As for :func:`l2cli.graph.load_backend`.
+    dtype
+        Of the result; ``same`` keeps that of the source.
+    truncate_dim
+        Keep the first so many components, then normalize; ``None`` keeps all.
+    zero_rows
+        ``keep`` zero rows as they are, or take one for an ``error``.
+    nonfinite
+        Take a row with a NaN or an Inf for an ``error``, ``keep`` it as it was, or write
+        ``zero`` rows for it.
+    allow_external
+        Read HDF5 data that lies in other files.
+    """
+
+    select: tuple[str, ...] = ()
+    axis: tuple[int, ...] = (-1,)
+    epsilon: float = 1e-12
+    batch_size: int | None = None
+    backend: Literal["auto", "jax", "tensorflow"] = "auto"
+    device: str = "auto"
+    dtype: Literal["same", "float16", "bfloat16", "float32", "float64"] = "same"
+    truncate_dim: int | None = None
+    zero_rows: Literal["keep", "error"] = "keep"
+    nonfinite: Literal["error", "keep", "zero"] = "error"
+    allow_external: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.axis:
+            raise OptionError("axis: none given, expected at least one")
+        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+            raise OptionError(f"epsilon is {self.epsilon}, expected a finite number, 0 or more")
+        for name in ("batch_size", "truncate_dim"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(f"{name} is {value}, expected 1 or more")
+        if self.truncate_dim is not None and len(self.axis) > 1:
+            raise OptionError("truncate_dim keeps components along one axis; give one axis")
+
+    def output(self, array: ArraySpec) -> ArraySpec:
+        """Return what ``array`` is to become, or refuse it.
+
+        Raises
+        ------
+        SourceError
+            Where its integers would have to become floats unasked, or it has fewer
+            components than ``truncate_dim`` keeps.
+        """
+        from dataclasses import replace
+
+        dtype = array.dtype if self.dtype == "same" else self.dtype
+        if dtype not in FLOAT_DTYPES:
+            raise SourceError(
+                f"{array.label} is {dtype}, and unit vectors need a float type; "
+                "choose one, such as --dtype float32"
+            )
+        return replace(array, dtype=dtype, shape=self._truncated(array))
+
+    def axes(self, array: ArraySpec) -> tuple[int, ...]:
+        """Return ``axis`` for one array, counted from 0, sorted.
+
+        Raises
+        ------
+        SourceError
+            Where the array has no such axis.
+        """
+        rank = len(array.shape)
+        for axis in self.axis:
+            if not -rank <= axis < rank:
+                raise SourceError(
+                    f"{array.label} has {rank} axes, so axis {axis} is out of range; "
+                    f"expected {-rank} to {rank - 1}"
+                )
+        return tuple(sorted({axis % rank for axis in self.axis}))
+
+    def _truncated(self, array: ArraySpec) -> tuple[int | None, ...]:
+        keep, shape = self.truncate_dim, array.shape
+        if keep is None:
+            return shape
+        if self.axes(array) != (len(shape) - 1,) or len(shape) < 2:
+            raise SourceError(
+                f"--truncate-dim keeps the first components of rows, along the last axis; "
+                f"{array.label} has {len(shape)} axes and --axis is {self.axis[0]}"
+            )
+        if shape[-1] is not None and shape[-1] < keep:
+            raise SourceError(
+                f"--truncate-dim {keep}: {array.label} has only {shape[-1]} components a row"
+            )
+        return (*shape[:-1], keep)

@@ -1,0 +1,88 @@
+"""What was done: counts, in words and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Counts:
+    """The rows of one array, by what was found in them. Each row has one norm."""
+
+    num_rows: int = 0
+    zero: int = 0
+    nonfinite: int = 0
+    floored: int = 0
+    null: int = 0
+
+    def __str__(self) -> str:
+        found = {
+            "zero": self.zero,
+            "non-finite": self.nonfinite,
+            "under the epsilon floor": self.floored,
+            "null": self.null,
+        }
+        return ", ".join(f"{count:,} {what}" for what, count in found.items() if count)
+
+
+@dataclass
+class ArrayReport:
+    """What became of one array."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    output_dtype: str
+    counts: Counts = field(default_factory=Counts)
+
+
+@dataclass
+class Report:
+    """What became of one source.
+
+    Attributes
+    ----------
+    backend, device
+        What computed; empty where nothing had to be computed, or on a dry run.
+    seconds
+        Wall time of the whole call.
+    num_bytes
+        Bytes of the arrays as they were read, once.
+    """
+
+    source: str
+    destination: str
+    format: str
+    arrays: list[ArrayReport] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    backend: str = ""
+    device: str = ""
+    num_bytes: int = 0
+    seconds: float = 0.0
+    dry_run: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        arrays = "; ".join(map(_describe, self.arrays))
+        if self.dry_run:
+            return f"{self.source} → {self.destination}: would normalize {arrays}"
+        where = f" on {self.backend} ({self.device})" if self.backend else ""
+        return f"{self.source} → {self.destination}: {arrays}; {self.seconds:.1f} s{where}"
+
+
+def shape_text(shape: tuple[int | None, ...]) -> str:
+    """Return a shape for people: ``10,000 × 50``; ``?`` where a length differs by row."""
+    return " × ".join("?" if length is None else f"{length:,}" for length in shape) or "scalar"
+
+
+def _describe(array: ArrayReport) -> str:
+    name = f"{array.name} " if array.name else ""
+    dtype = array.dtype
+    if array.output_dtype != dtype:
+        dtype = f"{dtype} → {array.output_dtype}"
+    counts = str(array.counts)
+    return f"{name}{shape_text(array.shape)} {dtype}" + (f" ({counts})" if counts else "")
