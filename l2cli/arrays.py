@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
 BATCH_BYTES = 6 * 2**20
@@ -16,7 +17,10 @@ BATCH_BYTES = 6 * 2**20
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 INTEGER_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 ITEM_SIZES = {
-    **{"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8},
+    "float16": 2,
+    "bfloat16": 2,
+    "float32": 4,
+    "float64": 8,
     **{name: int(name.lstrip("uint")) // 8 for name in INTEGER_DTYPES},
 }
 """Bytes of one component, for each dtype that can be read."""

@@ -1,4 +1,4 @@
-"""A :class:`GraphSpec` becomes a function that XLA compiled, on a backend and a device.
+"""A :class:`~l2cli.spec.GraphSpec` becomes a function that XLA compiled, on a backend and a device.
 
 Keras runs on one backend in a process, the one that it was first imported with. So a
 :class:`Backend` is loaded once and compiles whatever graphs the run needs.
@@ -11,8 +11,7 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,41 +20,11 @@ from l2cli.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from l2cli.spec import GraphSpec
+
     Graph = Callable[..., list[np.ndarray[Any, Any]]]
 
 BACKENDS = ("jax", "tensorflow")
-
-
-@dataclass(frozen=True)
-class GraphSpec:
-    """Everything that a compiled graph depends on.
-
-    Attributes
-    ----------
-    step
-        ``normalize``: rows to normalized rows and sums. ``sum``, then ``scale``: the same in
-        two steps, for vectors that span batches.
-    shape
-        The batch: ``(batch_rows, ...)``.
-    dtype, output_dtype
-        Of the rows that come in, and of the rows that go out.
-    axes
-        The axes that one vector lies along, 0 or more each.
-    epsilon
-        Lower bound on the sum of squares.
-    """
-
-    step: Literal["normalize", "sum", "scale"]
-    shape: tuple[int, ...]
-    dtype: str
-    output_dtype: str
-    axes: tuple[int, ...]
-    epsilon: float
-
-    @property
-    def sums_shape(self) -> tuple[int, ...]:
-        """The batch's shape with every one of ``axes`` of length 1."""
-        return tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
 
 
 class Backend(ABC):
@@ -165,7 +134,8 @@ class _JaxBackend(Backend):
         try:
             devices = jax.devices(None if device == "auto" else device.partition(":")[0])
         except RuntimeError as exc:
-            raise _no_device(self.name, device, sorted({d.platform for d in jax.devices()})) from exc
+            seen = sorted({found.platform for found in jax.devices()})
+            raise _no_device(self.name, device, seen) from exc
         self._device = _pick(self.name, device, devices)
         kind = "cpu" if self._device.platform == "cpu" else "gpu"
         self.device = kind if kind == "cpu" else f"{kind}:{self._device.id}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import SelectionError
 from l2cli.formats import detect
 from l2cli.normalize import open_source
@@ -67,7 +68,7 @@ def inspect_file(source: Path, *, allow_external: bool = False) -> Inspection:
 
 def _inspect_arrays(reader: Reader) -> list[ArrayInspection]:
     try:
-        chosen = [array.name for array in select(reader, ())]
+        chosen = [array.name for array in select(reader, ()) if array.dtype in FLOAT_DTYPES]
         otherwise = "the name of another decides; name it to take it"
     except SelectionError:
         chosen = []

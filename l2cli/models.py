@@ -9,7 +9,7 @@ import keras
 from l2cli.layers import L2Normalization, SumOfSquares
 
 if TYPE_CHECKING:
-    from l2cli.graph import GraphSpec
+    from l2cli.spec import GraphSpec
 
 
 def normalization_model(spec: GraphSpec) -> Any:

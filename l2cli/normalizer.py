@@ -14,9 +14,9 @@ import numpy as np
 from l2cli import exact
 from l2cli.arrays import FLOAT_DTYPES, numpy_dtype
 from l2cli.errors import SourceError
-from l2cli.graph import GraphSpec
 from l2cli.mending import Mender
 from l2cli.report import Counts
+from l2cli.spec import GraphSpec
 from l2cli.summation import add_compensated, compensated_tree_sum
 
 if TYPE_CHECKING:
@@ -212,11 +212,14 @@ class SpanningNormalizer(Normalizer):
         """Take the norms of the extreme vectors in two more passes: a scale, then the sum."""
         peaks = np.zeros(int(self._extreme.sum()))
         for rows in map(self._rows, read()):
-            peaks = np.maximum(peaks, np.abs(exact.widen(self._take(rows, self._extreme))).max(axis=1))
+            peaks = np.maximum(
+                peaks, np.abs(exact.widen(self._take(rows, self._extreme))).max(axis=1)
+            )
         exponent = exact.exponents(peaks)
         total = (np.zeros((len(peaks), 1)), np.zeros((len(peaks), 1)))
         for rows in map(self._rows, read()):
-            scaled = exact.scaled(exact.widen(self._take(rows, self._extreme)), exponent)
+            vectors = exact.widen(self._take(rows, self._extreme))
+            scaled = exact.scaled(vectors, exponent)
             with np.errstate(all="ignore"):
                 total = add_compensated(total, compensated_tree_sum(scaled**2, 1))
         with np.errstate(invalid="ignore"):

@@ -40,6 +40,8 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
     arrays = reader.arrays()
     if patterns:
         return _named(reader, arrays, patterns)
+    if [(array.name, array.refusal) for array in arrays] == [("", "")]:
+        return arrays  # An array without a name is named by its file.
     candidates = [array for array in arrays if not why_not(array, reader.min_rank)]
     if not candidates:
         raise SelectionError(_listing(f"{reader.path} holds no array to normalize", reader, arrays))
@@ -61,7 +63,7 @@ def why_not(array: ArraySpec, min_rank: int) -> str:
     if array.refusal:
         return array.refusal
     if array.dtype not in FLOAT_DTYPES:
-        return "integers; name it and choose a --dtype"
+        return "integers; " + ("name it and " if array.name else "") + "choose a --dtype"
     if _last(array.name) in NEVER:
         return "a result of a search; name it if it holds vectors"
     if len(array.shape) < min_rank:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from l2cli.errors import RowError
 from tests.reference import BFLOAT16, rows_of_all_sizes, true_quotient, worst_ulp
-from tests.workers import BackendProcess
+
+if TYPE_CHECKING:
+    from tests.workers import BackendProcess
 
 DTYPES = ["float16", BFLOAT16, "float32", "float64"]
 NARROW = DTYPES[:3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from l2cli.arrays import ArraySpec, Batch, windows
 from l2cli.graph import load_backend
 from l2cli.normalizer import make_normalizer
 from l2cli.options import NormalizeOptions
-from l2cli.report import Counts
+
+if TYPE_CHECKING:
+    from l2cli.report import Counts
 
 Array = np.ndarray[Any, Any]
 

@@ -70,13 +70,18 @@ def main() -> NoReturn:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
     try:
-        result = cli.main(prog_name="l2norm", standalone_mode=False)
+        with cli.make_context("l2norm", sys.argv[1:]) as context:
+            cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as exc:
+        sys.exit(exc.exit_code)
     except BrokenPipeError:
         # The reader has gone, as `head` does. What Python still holds has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
     except (KeyboardInterrupt, click.Abort):
+        if sys.stderr.isatty():
+            click.echo(err=True)  # The terminal has just written ^C.
         _say("interrupted; nothing was left behind")
         sys.exit(EXIT_INTERRUPTED)
     except click.UsageError as exc:
@@ -85,9 +90,9 @@ def main() -> NoReturn:
         sys.exit(EXIT_USAGE)
     except (L2NormError, click.ClickException) as exc:
         _fail(exc)
-    except Exception as exc:  # noqa: BLE001
+    except Exception as exc:
         _fail(exc)
-    sys.exit(result if isinstance(result, int) else 0)
+    sys.exit(0)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

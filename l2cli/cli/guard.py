@@ -75,7 +75,7 @@ def _be_child(work: Callable[[], Any], outbox: int, lifeline: int) -> NoReturn:
     except L2NormError as exc:
         exc.add_note(traceback.format_exc())
         answer = ("error", exc)
-    except BaseException as exc:  # noqa: BLE001
+    except BaseException as exc:
         error = L2NormError(f"unexpected {type(exc).__name__}: {exc}; --debug shows where")
         error.add_note(traceback.format_exc())
         answer = ("error", error)
@@ -91,7 +91,7 @@ def _die_with_parent(lifeline: int) -> None:
 
 
 def _unpack(answer: bytes) -> Any:
-    kind, value = pickle.loads(answer)  # noqa: S301
+    kind, value = pickle.loads(answer)
     if kind == "interrupted":
         raise KeyboardInterrupt
     if kind == "error":

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="What is in a file, what would be taken, and why.")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option("--allow-external", is_flag=True, help="Look into other files that HDF5 points to.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file.")
 @click.option("--debug", is_flag=True, help="Add the traceback to an error.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from l2cli.errors import FormatError, SourceError
 
@@ -131,13 +131,10 @@ def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat
     return opened
 
 
-def _has_user_block(file: object) -> bool:
+def _has_user_block(file: IO[bytes]) -> bool:
     """Whether HDF5's signature stands behind a user block: at 512, 1,024, 2,048 … bytes."""
-    import io
-
-    assert isinstance(file, io.BufferedIOBase)
     position, size = 512, file.seek(0, 2)
-    while position < min(size, 2**30):
+    while position < size:
         file.seek(position)
         if file.read(8) == b"\x89HDF\r\n\x1a\n":
             return True
@@ -146,10 +143,8 @@ def _has_user_block(file: object) -> bool:
 
 
 def _describe(path: Path, start: bytes) -> str:
-    if not start:
-        return "empty"
     hints = (text for magic, text in _HINTS.items() if start.startswith(magic))
-    found = next(hints, None) or _SUFFIX_HINTS.get(path.suffix.lower())
+    found = "empty" if not start else next(hints, None) or _SUFFIX_HINTS.get(path.suffix.lower())
     kind = by_suffix(path)
     named = f"named like {kind.name}, but " if kind else ""
     return f"{named}{found or f'of no known format (it begins with {start[:8]!r})'}"

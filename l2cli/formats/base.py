@@ -53,7 +53,7 @@ class Reader(_Resource):
     def arrays(self) -> list[ArraySpec]:
         """Return every array in the container, the ones that can't be normalized too."""
 
-    def group(self, pattern: str) -> ArraySpec | None:  # noqa: ARG002
+    def group(self, pattern: str) -> ArraySpec | None:
         """Return the one array that ``pattern`` makes of several, where the format has such."""
         return None
 

@@ -153,7 +153,8 @@ class NpzWriter(Writer):
         self._headers = {name: source.header(name).like(spec) for name, spec in outputs.items()}
         self._remaining = iter(source.archive.infolist())
         self._member: _MemberWriter | None = None
-        self._archive = zipfile.ZipFile(path, "w")
+        self._file = path.open("w+b")
+        self._archive = zipfile.ZipFile(self._file, "w")
         self._archive.comment = source.archive.comment
 
     def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
@@ -166,12 +167,15 @@ class NpzWriter(Writer):
             while True:
                 self._next_member()
         self._archive.close()
+        self.close()
 
     def close(self) -> None:
         if self._member is not None:
             self._member.abandon()
             self._member = None
-        self._archive.fp = None  # An archive that isn't finished is thrown away, not completed.
+        # What isn't finished is thrown away: zipfile must not complete it when it is collected.
+        self._archive.fp = None
+        self._file.close()
 
     def _next_member(self) -> None:
         """End the member at hand, copy the next, or begin it where it is to be written."""
@@ -237,7 +241,7 @@ class _MemberWriter:
         self._tail = tail
         self._spool: IO[bytes] | None = None
         if header.fortran_order:
-            self._spool = tempfile.TemporaryFile(dir=folder)
+            self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by finish
             self._spool.write(header.raw)
             self._spool.flush()
         else:

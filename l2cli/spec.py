@@ -1,0 +1,38 @@
+"""What a graph is, before any backend is there to compile it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """Everything that a compiled graph depends on.
+
+    Attributes
+    ----------
+    step
+        ``normalize``: rows to normalized rows and sums. ``sum``, then ``scale``: the same in
+        two steps, for vectors that span batches.
+    shape
+        The batch: ``(batch_rows, ...)``.
+    dtype, output_dtype
+        Of the rows that come in, and of the rows that go out.
+    axes
+        The axes that one vector lies along, 0 or more each.
+    epsilon
+        Lower bound on the sum of squares.
+    """
+
+    step: Literal["normalize", "sum", "scale"]
+    shape: tuple[int, ...]
+    dtype: str
+    output_dtype: str
+    axes: tuple[int, ...]
+    epsilon: float
+
+    @property
+    def sums_shape(self) -> tuple[int, ...]:
+        """The batch's shape with every one of ``axes`` of length 1."""
+        return tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
