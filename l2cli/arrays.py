@@ -107,10 +107,10 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return NumPy's dtype of one of our names, in the machine's byte order."""
     import numpy as np
 
-    if name == "bfloat16":
+    if name == "bfloat16":  # NumPy knows it by its type only.
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        name = ml_dtypes.bfloat16
     return np.dtype(name)
 
 

@@ -36,7 +36,7 @@ class Norms:
     @property
     def zero(self) -> Array:
         """Whether every component of the row is 0."""
-        return self.mantissa == 0
+        return np.equal(self.mantissa, 0)
 
     def below(self, epsilon: float) -> Array:
         """Whether the row isn't zero, and its sum of squares is less than ``epsilon``."""

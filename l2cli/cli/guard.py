@@ -62,7 +62,8 @@ def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], N
     if not answer:
         clean_up(child)
         raise FormatError(_describe_death(subject, status))
-    return _unpack(answer)
+    result: T = _unpack(answer)
+    return result
 
 
 def _be_child(work: Callable[[], Any], outbox: int, lifeline: int) -> NoReturn:

@@ -16,18 +16,11 @@ if TYPE_CHECKING:
     from l2cli.report import Report
 
 
-class _Axes(click.ParamType):
-    """One or more axis numbers, separated by commas."""
-
-    name = "axes"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        try:
-            return tuple(int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"'{value}' is not INT or INT,INT…", param, ctx)
+def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError as exc:
+        raise click.BadParameter(f"'{value}' is not INT or INT,INT…") from exc
 
 
 @click.command(short_help="Make every vector in a file a unit vector.")
@@ -52,7 +45,7 @@ class _Axes(click.ParamType):
 )
 @click.option(
     "--axis",
-    type=_Axes(),
+    callback=_parse_axes,
     default="-1",
     show_default=True,
     metavar="INT[,INT…]",

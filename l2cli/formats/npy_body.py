@@ -65,7 +65,7 @@ def _runs(header: NpyHeader, transpose: Array, start: int) -> list[tuple[int, Ar
 
 def _bytes(array: Array) -> memoryview:
     # By way of uint8: memoryview knows neither bfloat16 nor float16's format everywhere.
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _read_exactly(file: int, array: Array, position: int, label: str) -> None:

@@ -1,0 +1,144 @@
+"""The links of an HDF5 file: finding them, and pointing them at another object.
+
+Everything here goes through h5py's low-level calls. The high-level ones open what a link leads
+to, and that may be missing, in another file, or of a type that NumPy has no word for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import h5py
+from h5py import h5d, h5g, h5l, h5o, h5p
+
+
+class Link(NamedTuple):
+    """One link, by its path from the root.
+
+    Attributes
+    ----------
+    path
+        Without a leading slash, in the file's own bytes.
+    kind
+        ``h5l.TYPE_HARD``, ``TYPE_SOFT``, ``TYPE_EXTERNAL``, or a number that a user defined.
+    address
+        Where the object is, if the link is a hard one; else without meaning.
+    encoding
+        The character set that the link's name is marked with.
+    order
+        Its place in the group's creation order, if the group keeps one; else without meaning.
+    """
+
+    path: bytes
+    kind: int
+    address: int
+    encoding: int
+    order: int
+
+
+def links(file: h5py.File) -> list[Link]:
+    """Return every link of ``file``; a group that several lead to is entered once."""
+    found: list[Link] = []
+
+    def visit(path: bytes, info: h5l.LinkInfo) -> None:
+        found.append(Link(path, info.type, info.u, info.cset, info.corder))
+
+    file.id.links.visit(visit, info=True)
+    return found
+
+
+def objects(file: h5py.File) -> list[Link]:
+    """Return the hard link nearest the root for each object of ``file`` but the root group."""
+    hard = [link for link in links(file) if link.kind == h5l.TYPE_HARD]
+    hard.sort(key=lambda link: (link.path.count(b"/"), link.path))
+    first: dict[int, Link] = {}
+    for link in hard:
+        first.setdefault(link.address, link)
+    first.pop(address_of(file["/"].id), None)
+    return list(first.values())
+
+
+def address_of(identifier: h5g.GroupID | h5d.DatasetID) -> int:
+    """Return where in its file an open object is: two names of one object share it."""
+    return int(h5o.get_info(identifier).addr)
+
+
+def to_name(path: bytes) -> str:
+    """Return a path as text; bytes that aren't UTF-8 survive the way back."""
+    return path.decode("utf-8", "surrogateescape")
+
+
+def to_path(name: str) -> bytes:
+    """Return the bytes that :func:`to_name` made ``name`` of."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+class Place(NamedTuple):
+    """Where a link was: what it takes to put another one there.
+
+    Attributes
+    ----------
+    later
+        The links made after it in its group; none where the group keeps no such order.
+    """
+
+    link: Link
+    later: list[bytes]
+
+
+def take_away(file: h5py.File, taken: list[Link]) -> list[Place]:
+    """Delete links, and return where they were, oldest first."""
+    places = [Place(link, _links_after(file, link)) for link in sorted(taken, key=_age)]
+    for link in taken:
+        group, leaf = _parent(file, link)
+        group.unlink(leaf)
+    return places
+
+
+def point_at(file: h5py.File, place: Place, target: h5d.DatasetID) -> None:
+    """Make a hard link to ``target``, at its old place in the group's creation order."""
+    group, leaf = _parent(file, place.link)
+    h5o.link(target, group, leaf, _named_in(place.link.encoding))
+    for name in place.later:
+        # Another link of the same dataset may not be back yet.
+        if group.links.exists(name):
+            _move_to_end(group, name)
+
+
+def _age(link: Link) -> int:
+    return link.order
+
+
+def _parent(file: h5py.File, link: Link) -> tuple[h5g.GroupID, bytes]:
+    folder, _, leaf = link.path.rpartition(b"/")
+    return h5g.open(file.id, folder or b"/"), leaf
+
+
+def _links_after(file: h5py.File, link: Link) -> list[bytes]:
+    group, leaf = _parent(file, link)
+    if not group.links.get_info(leaf).corder_valid:
+        return []
+    order: list[tuple[int, bytes]] = []
+
+    def visit(name: bytes, info: h5l.LinkInfo) -> None:
+        order.append((info.corder, name))
+
+    group.links.iterate(visit, info=True)
+    return [name for age, name in sorted(order) if age > link.order]
+
+
+def _move_to_end(group: h5g.GroupID, name: bytes) -> None:
+    """Give ``name`` the last place in the creation order: a link that moves is made anew."""
+    info = group.links.get_info(name)
+    if info.type not in (h5l.TYPE_HARD, h5l.TYPE_SOFT, h5l.TYPE_EXTERNAL):
+        return  # HDF5 moves links of a user's own only where the user's code is loaded.
+    properties = _named_in(info.cset)
+    aside = b".l2norm-" + name
+    group.links.move(name, group, aside, properties)
+    group.links.move(aside, group, name, properties)
+
+
+def _named_in(encoding: int) -> h5p.PropLCID:
+    properties = h5p.create(h5p.LINK_CREATE)
+    properties.set_char_encoding(encoding)
+    return properties

@@ -1,0 +1,204 @@
+"""Rows of one dataset, read and overwritten in windows without doing any chunk twice."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from h5py import h5d, h5p, h5s, h5z
+
+from l2cli.arrays import windows
+from l2cli.formats.hdf5.describe import filters, grid
+from l2cli.formats.hdf5.links import to_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from h5py import h5f
+
+    Rows = np.ndarray[Any, Any]
+
+_FIXED_SIZE_FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
+"""Filters after which every chunk is as long as it was before: it is overwritten in place."""
+
+_PLAIN_CACHE_BYTES = 32 * 2**20
+"""The most that chunks without filters are cached: HDF5 can read these in part as well."""
+
+_MOST_SLOTS = 2**20
+
+
+def open_dataset(file: h5f.FileID, name: str) -> h5d.DatasetID:
+    """Open a dataset with a cache that holds one row of its chunks.
+
+    So every window that touches a chunk finds it decompressed, however few rows a window has.
+    """
+    path = b"/" + to_path(name)
+    dataset = h5d.open(file, path)
+    if dataset.get_create_plist().get_layout() != h5d.CHUNKED:
+        return dataset
+    access = _access_properties(dataset)
+    # The cache is made where a dataset is opened first, so it is opened anew.
+    dataset.close()
+    return h5d.open(file, path, access)
+
+
+def chunk_rows(dataset: h5d.DatasetID) -> int:
+    """Return how many rows are stored together; 1 where there are no chunks."""
+    properties = dataset.get_create_plist()
+    return int(properties.get_chunk()[0]) if properties.get_layout() == h5d.CHUNKED else 1
+
+
+def read_rows(dataset: h5d.DatasetID, dtype: str, start: int, stop: int) -> Rows:
+    """Return rows ``start`` to ``stop``, in the machine's byte order."""
+    # Zeros, not empty: HDF5 leaves alone what was never stored and has no fill value.
+    rows: Rows = np.zeros((stop - start, *dataset.shape[1:]), dtype)
+    if rows.size:
+        dataset.read(h5s.create_simple(rows.shape), _box(dataset, (start,), rows.shape), rows)
+    return rows
+
+
+def is_sparse(dataset: h5d.DatasetID) -> bool:
+    """Return whether some of the dataset was never stored and takes no place in the file."""
+    properties = dataset.get_create_plist()
+    layout = properties.get_layout()
+    if layout == h5d.CHUNKED:
+        return bool(dataset.get_num_chunks() < math.prod(grid(properties, dataset.shape)))
+    unused = layout == h5d.CONTIGUOUS and not properties.get_external_count()
+    return unused and dataset.get_offset() is None
+
+
+class DatasetWriter:
+    """A dataset that is overwritten from its first row to its last.
+
+    Parameters
+    ----------
+    dataset
+        From :func:`open_dataset`, of a file that may be written.
+    sparse
+        Whether what equals the fill value should stay unstored, as it was in the source.
+    """
+
+    def __init__(self, dataset: h5d.DatasetID, *, sparse: bool) -> None:
+        self._dataset = dataset
+        self._properties = dataset.get_create_plist()
+        self._chunked = self._properties.get_layout() == h5d.CHUNKED
+        self._fill = _fill_bits(dataset) if sparse else None
+        self.num_written = 0
+        if self._chunked and (sparse or _changes_size(self._properties)):
+            _free_chunks(dataset)
+
+    def write(self, start: int, rows: Rows) -> None:
+        """Write ``rows`` from row ``start`` on."""
+        rows = np.ascontiguousarray(rows)
+        if self._fill is None or not rows.size:
+            self._put((start,), rows)
+        elif self._chunked:
+            self._write_chunks(start, rows, self._fill)
+        elif not _is_all(rows, self._fill):
+            self._write_skipped(start, rows)
+        self.num_written += len(rows)
+
+    def close(self) -> None:
+        """Compress and write what is cached."""
+        self._dataset.close()
+
+    def _put(self, start: tuple[int, ...], rows: Rows) -> None:
+        if rows.size:
+            space = _box(self._dataset, start, rows.shape)
+            self._dataset.write(h5s.create_simple(rows.shape), space, np.ascontiguousarray(rows))
+
+    def _write_chunks(self, start: int, rows: Rows, fill: Rows) -> None:
+        """Write the chunks that hold anything but the fill value."""
+        for corner, box in _chunk_boxes(self._properties.get_chunk(), start, rows.shape):
+            if not _is_all(rows[box], fill):
+                self._put(corner, rows[box])
+
+    def _write_skipped(self, start: int, rows: Rows) -> None:
+        """Write the first rows that aren't fill values to a dataset without chunks.
+
+        That gives the whole dataset its place in the file. HDF5 doesn't blank a place that it
+        uses again, so the rows passed over until now are written as well.
+        """
+        assert self._fill is not None
+        fill = self._fill.view(rows.dtype)
+        for first, stop in windows(start, max(1, len(rows))):
+            self._put((first,), np.full((stop - first, *rows.shape[1:]), fill))
+        self._put((start,), rows)
+        self._fill = None
+
+
+def _box(dataset: h5d.DatasetID, start: tuple[int, ...], shape: tuple[int, ...]) -> h5s.SpaceID:
+    """Select the part of ``dataset`` that begins at ``start`` (0 on the axes not given)."""
+    space = dataset.get_space()
+    space.select_hyperslab(start + (0,) * (len(shape) - len(start)), shape)
+    return space
+
+
+def _access_properties(dataset: h5d.DatasetID) -> h5p.PropDAID:
+    access = h5p.create(h5p.DATASET_ACCESS)
+    properties = dataset.get_create_plist()
+    across = grid(properties, dataset.shape)[1:]
+    item_size = dataset.get_type().get_size()
+    row_of_chunks = math.prod(properties.get_chunk()) * math.prod(across) * item_size
+    if not filters(properties) and row_of_chunks > _PLAIN_CACHE_BYTES:
+        access.set_chunk_cache(1, 0, 0.75)
+        return access
+    # HDF5 hashes by place with each axis rounded up to a power of two, and a collision evicts.
+    slots = 4 * math.prod(1 << max(0, length - 1).bit_length() for length in across) + 1
+    access.set_chunk_cache(min(slots, _MOST_SLOTS), max(row_of_chunks, 2**20), 0.75)
+    return access
+
+
+def _changes_size(properties: h5p.PropDCID) -> bool:
+    return bool(filters(properties).keys() - _FIXED_SIZE_FILTERS)
+
+
+def _free_chunks(dataset: h5d.DatasetID) -> None:
+    """Give the place of all chunks back to the file, to be used again while it is open.
+
+    Done piecemeal, each chunk that outgrows its place would leave a hole behind.
+    """
+    shape = dataset.shape
+    dataset.set_extent((0, *shape[1:]))
+    dataset.set_extent(shape)
+
+
+def _fill_bits(dataset: h5d.DatasetID) -> Rows | None:
+    """Return the fill value as an unsigned integer, or ``None`` where it can't be relied on."""
+    properties = dataset.get_create_plist()
+    undefined = properties.fill_value_defined() == h5d.FILL_VALUE_UNDEFINED
+    if undefined or properties.get_fill_time() == h5d.FILL_TIME_NEVER:
+        return None
+    fill: Rows = np.zeros((), dataset.dtype.newbyteorder("="))
+    properties.get_fill_value(fill)
+    return fill.view(f"u{fill.itemsize}")
+
+
+def _is_all(rows: Rows, fill: Rows) -> bool:
+    """Compare bits, so that a negative zero isn't a zero and a NaN is itself."""
+    return bool((np.ascontiguousarray(rows).view(fill.dtype) == fill).all())
+
+
+def _chunk_boxes(
+    chunk: tuple[int, ...], start: int, shape: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+    """Yield where each chunk under a window begins in the dataset, and its box in the window."""
+    origins = (start,) + (0,) * (len(shape) - 1)
+    edges = [
+        _edges(origin, length, step)
+        for origin, length, step in zip(origins, shape, chunk, strict=True)
+    ]
+    for spans in itertools.product(*edges):
+        corner = tuple(first for first, _ in spans)
+        box = tuple(
+            slice(first - origin, stop - origin)
+            for origin, (first, stop) in zip(origins, spans, strict=True)
+        )
+        yield corner, box
+
+
+def _edges(origin: int, length: int, step: int) -> list[tuple[int, int]]:
+    firsts = range(origin - origin % step, origin + length, step)
+    return [(max(first, origin), min(first + step, origin + length)) for first in firsts]

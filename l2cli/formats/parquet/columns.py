@@ -1,0 +1,175 @@
+"""Which arrays a Parquet file holds: its list columns, and scalar columns taken together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from l2cli.arrays import ITEM_SIZES, ArraySpec
+
+if TYPE_CHECKING:
+    from l2cli.formats.parquet.footer import Footer
+
+ArrowField = Any
+ArrowSchema = Any
+ArrowType = Any
+
+NUMBERS: dict[ArrowType, str] = {
+    pa.float16(): "float16",
+    pa.float32(): "float32",
+    pa.float64(): "float64",
+    **{pa.type_for_alias(name): name for name in ITEM_SIZES if "int" in name},
+}
+"""The dtypes that Parquet can hold, by Arrow type."""
+ARROW_TYPES = {name: arrow_type for arrow_type, name in NUMBERS.items()}
+_MAX_ROW_BYTES = 2**30
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_NESTED = (*_LISTS, pa.types.is_struct, pa.types.is_map, pa.types.is_union)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What stands behind one array: a list column, or several scalar columns side by side.
+
+    Attributes
+    ----------
+    spec
+        The array.
+    fields
+        The Arrow field of each column.
+    tops, leaves
+        The number of each among the top-level columns and among the leaves.
+    """
+
+    spec: ArraySpec
+    fields: tuple[ArrowField, ...]
+    tops: tuple[int, ...]
+    leaves: tuple[int, ...]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether each component has its own column."""
+        return not is_list(storage_type(self.fields[0].type))
+
+
+def single_columns(footer: Footer, schema: ArrowSchema) -> list[Columns]:
+    """Return every top-level column of the file as an array, in order."""
+    names = [field.name for field in schema]
+    found = []
+    for top, field in enumerate(schema):
+        leaves = tuple(footer.leaves_of(top))
+        spec = _spec(footer, field, leaves, is_unique=names.count(field.name) == 1)
+        found.append(Columns(spec, (field,), (top,), leaves))
+    return found
+
+
+def wide_columns(footer: Footer, columns: list[Columns], pattern: str) -> Columns | None:
+    """Return the scalar float columns that match a glob as one array.
+
+    ``None`` where fewer than two match, or where they are not of one dtype.
+    """
+    members = [each for each in columns if fnmatchcase(each.spec.name, pattern)]
+    types = {each.fields[0].type for each in members}
+    if len(members) < 2 or len(types) != 1 or not pa.types.is_floating(types.pop()):
+        return None
+    codec = _codec(footer, members[0].leaves[0])
+    layout = ", ".join(filter(None, (f"{len(members)} columns", codec)))
+    shape = (footer.num_rows, len(members))
+    return Columns(
+        ArraySpec(pattern, shape, members[0].spec.dtype, layout),
+        fields=tuple(each.fields[0] for each in members),
+        tops=tuple(each.tops[0] for each in members),
+        leaves=tuple(each.leaves[0] for each in members),
+    )
+
+
+def is_list(arrow_type: ArrowType) -> bool:
+    """Tell whether a column of this type may hold vectors."""
+    return any(is_kind(arrow_type) for is_kind in _LISTS)
+
+
+def storage_type(arrow_type: ArrowType) -> ArrowType:
+    """Return the type itself, or what an extension type (a fixed-shape tensor) is made of."""
+    is_extension = isinstance(arrow_type, pa.BaseExtensionType)
+    return arrow_type.storage_type if is_extension else arrow_type
+
+
+def _spec(
+    footer: Footer, field: ArrowField, leaves: tuple[int, ...], *, is_unique: bool
+) -> ArraySpec:
+    arrow_type = storage_type(field.type)
+    refusal = _refusal(footer, field, arrow_type, leaves)
+    if not is_unique:
+        refusal = "two columns have this name"
+    kind = str(arrow_type)
+    shape: tuple[int | None, ...] = (footer.num_rows,)
+    number = NUMBERS.get(arrow_type)
+    if is_list(arrow_type):
+        number = NUMBERS.get(arrow_type.value_type) or _bytes_name(arrow_type.value_type)
+    dtype = number or _shortened(kind)
+    if is_list(arrow_type) and number:
+        kind = kind.partition("<")[0]
+        dim = _dim(footer, arrow_type, leaves[0])
+        shape = (*shape, dim)
+        if (dim or 0) * ITEM_SIZES.get(dtype, 0) > _MAX_ROW_BYTES:
+            refusal = f"a row of {dim} components is too large"
+    codec = _codec(footer, leaves[0]) if leaves else ""
+    layout = ", ".join(filter(None, (_shortened(kind), codec)))
+    return ArraySpec(field.name, shape, dtype, layout, refusal)
+
+
+def _refusal(
+    footer: Footer, field: ArrowField, arrow_type: ArrowType, leaves: tuple[int, ...]
+) -> str:
+    if pa.types.is_floating(arrow_type):
+        return "a scalar column; select several as one array with a glob, -s 'dim_*'"
+    if pa.types.is_struct(arrow_type):
+        return "nested columns are not supported"
+    if not is_list(arrow_type):
+        return "not a list of numbers"
+    value_type = arrow_type.value_type
+    if any(is_kind(value_type) for is_kind in _NESTED):
+        return "nested lists are not supported"
+    if _bytes_name(value_type):
+        return "its numbers are stored as plain bytes (an old Polars' float16?), write it anew"
+    if value_type not in NUMBERS:
+        return "not a list of numbers"
+    if _levels(field, arrow_type) != footer.leaves[leaves[0]].levels:
+        return "its nesting in the file isn't the usual one of a list"
+    if any(chunk.codec is None for chunk in footer.chunks_of(leaves[0])):
+        return "its compression codec is not supported"
+    return ""
+
+
+def _levels(field: ArrowField, arrow_type: ArrowType) -> tuple[int, int]:
+    """Return the levels with which pyarrow would write such a list."""
+    return int(field.nullable) + 1 + int(arrow_type.value_field.nullable), 1
+
+
+def _bytes_name(value_type: ArrowType) -> str:
+    return str(value_type) if pa.types.is_fixed_size_binary(value_type) else ""
+
+
+def _dim(footer: Footer, arrow_type: ArrowType, leaf: int) -> int | None:
+    """Return the length of all lists, ``None`` where the footer leaves it open."""
+    if pa.types.is_fixed_size_list(arrow_type):
+        return int(arrow_type.list_size)
+    lengths = set()
+    for group in footer.row_groups:
+        num_values = next(c.num_values for c in group.chunks if c.leaf == leaf)
+        if group.num_rows:
+            lengths.add(divmod(num_values, group.num_rows))
+    dim, remainder = lengths.pop() if len(lengths) == 1 else (0, 1)
+    return None if remainder else dim
+
+
+def _codec(footer: Footer, leaf: int) -> str:
+    chunks = footer.chunks_of(leaf)
+    return chunks[0].codec or "unknown codec" if chunks else ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -1,0 +1,205 @@
+"""New pages for a column chunk, and the metadata that goes with them.
+
+pyarrow's writer keeps a whole row group in memory, and row groups of gigabytes are common. So
+each window is written as a tiny Parquet file of its own, in memory, and its pages are cut out.
+Pages that don't share a dictionary are independent of each other: laid end to end they are one
+column chunk, with metadata that add up.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from l2cli.formats.parquet import thrift
+from l2cli.formats.parquet.columns import is_list
+from l2cli.formats.parquet.footer import (
+    BYTE_STREAM_SPLIT,
+    ChunkField,
+    ColumnField,
+    FileField,
+    GroupField,
+    integer,
+    structure,
+    values,
+)
+from l2cli.formats.parquet.pages import DATA_PAGE_V2, walk
+from l2cli.formats.parquet.thrift import BINARY, FALSE, I32, I64, LIST, STRUCT, TRUE, Items, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from l2cli.formats.parquet.columns import ArrowField
+    from l2cli.formats.parquet.footer import Chunk
+
+ArrowArray = Any
+
+_TYPE, _PATH, _KEY_VALUES = 1, 3, 8
+_KEPT_OF_SOURCE = (_PATH, _KEY_VALUES)
+"""What stays true of a column chunk when its values change."""
+_SUMS = (ColumnField.NUM_VALUES, ColumnField.UNCOMPRESSED_BYTES, ColumnField.COMPRESSED_BYTES)
+_MAX, _MIN, _NULL_COUNT, _MAX_VALUE, _MIN_VALUE, _MAX_EXACT, _MIN_EXACT = 1, 2, 3, 5, 6, 7, 8
+_FLOAT_FORMATS = {2: "<e", 4: "<f", 8: "<d"}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a column chunk was written, as far as its successor is to be written so too."""
+
+    codec: str
+    has_statistics: bool
+    has_checksums: bool
+    is_split: bool
+    page_version: str
+
+    @classmethod
+    def of(cls, source: BinaryIO, chunk: Chunk) -> Style:
+        """Look at a chunk's metadata and at its first pages."""
+        pages = walk(source, chunk) if chunk.size else iter(())
+        first = next(pages, None)
+        data = first if first is None or first.num_values else next(pages, None)
+        return cls(
+            codec=chunk.codec or "none",
+            has_statistics=ColumnField.STATISTICS in chunk.metadata,
+            has_checksums=first is not None and first.checksum is not None,
+            is_split=BYTE_STREAM_SPLIT in chunk.encodings,
+            page_version="2.0" if data and data.kind == DATA_PAGE_V2 else "1.0",
+        )
+
+
+def encode(
+    arrays: Sequence[ArrowArray], sources: Sequence[ArrowField], styles: Sequence[Style]
+) -> list[Encoded]:
+    """Encode each of some columns of equal length.
+
+    Parameters
+    ----------
+    arrays
+        What is to be written.
+    sources
+        The field of each in the source: levels depend on whether it is nullable.
+    styles
+        How to write each. Checksums and the version of the pages are those of the first.
+    """
+    fields = [
+        pa.field(str(number), array.type, nullable=source.nullable)
+        for number, (array, source) in enumerate(zip(arrays, sources, strict=True))
+    ]
+    table = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema, **_options(fields, styles)) as writer:
+        writer.write_batch(table, row_group_size=max(1, table.num_rows))
+    return _cut_out(sink.getvalue())
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The pages of one window of one column, and their ColumnMetaData."""
+
+    pages: memoryview
+    metadata: Struct
+
+
+class ChunkMetadata:
+    """The metadata of a column chunk that grows by one window at a time."""
+
+    def __init__(self) -> None:
+        self._merged: Struct = {}
+
+    def add(self, metadata: Struct) -> None:
+        """Take in the ColumnMetaData of further pages."""
+        self._merged = _merge(self._merged, metadata) if self._merged else dict(metadata)
+
+    def in_place_of(self, chunk: Chunk, start: int) -> Struct:
+        """Return the ColumnMetaData of the chunk, whose pages begin at ``start``."""
+        kept = {i: chunk.metadata[i] for i in _KEPT_OF_SOURCE if i in chunk.metadata}
+        dropped = (_PATH, _KEY_VALUES, ColumnField.SIZE_STATISTICS)
+        merged = {i: value for i, value in self._merged.items() if i not in dropped}
+        merged[ColumnField.DATA_OFFSET] = I64, start
+        return dict(sorted({**merged, **kept}.items()))
+
+
+def _cut_out(file: Any) -> list[Encoded]:
+    """Return the column chunks of a file that we made, which needs no checking."""
+    raw = memoryview(file)
+    length = int.from_bytes(raw[-8:-4], "little")
+    footer, _ = thrift.decode(bytes(raw[-8 - length : -8]))
+    (group,) = values(footer, FileField.ROW_GROUPS, STRUCT)
+    columns = values(group, GroupField.COLUMNS, STRUCT)
+    found = []
+    for metadata in (structure(column, ChunkField.METADATA) for column in columns):
+        start = integer(metadata, ColumnField.DATA_OFFSET)  # there is no dictionary before it
+        size = integer(metadata, ColumnField.COMPRESSED_BYTES)
+        found.append(Encoded(raw[start : start + size], metadata))
+    return found
+
+
+def _options(fields: Sequence[Any], styles: Sequence[Style]) -> dict[str, Any]:
+    paths = [f"{f.name}.list.element" if is_list(f.type) else f.name for f in fields]
+    pairs = list(zip(paths, styles, strict=True))
+    return {
+        "use_dictionary": False,
+        "store_schema": False,
+        "compression": {path: style.codec for path, style in pairs},
+        "write_statistics": [path for path, style in pairs if style.has_statistics],
+        "use_byte_stream_split": [path for path, style in pairs if style.is_split],
+        "write_page_checksum": styles[0].has_checksums,
+        "data_page_version": styles[0].page_version,
+    }
+
+
+def _merge(one: Struct, other: Struct) -> Struct:
+    merged = dict(one)
+    for field_id in _SUMS:
+        merged[field_id] = I64, one[field_id][1] + other[field_id][1]
+    encodings = values(one, ColumnField.ENCODINGS, I32)
+    encodings = list(dict.fromkeys(encodings + values(other, ColumnField.ENCODINGS, I32)))
+    merged[ColumnField.ENCODINGS] = LIST, Items(I32, encodings)
+    merged[ColumnField.ENCODING_STATS] = LIST, Items(STRUCT, _encoding_stats(one, other))
+    if ColumnField.STATISTICS in one and ColumnField.STATISTICS in other:
+        statistics = [structure(each, ColumnField.STATISTICS) for each in (one, other)]
+        merged[ColumnField.STATISTICS] = STRUCT, _statistics(*statistics)
+    else:
+        merged.pop(ColumnField.STATISTICS, None)
+    return merged
+
+
+def _encoding_stats(one: Struct, other: Struct) -> list[Struct]:
+    """Add up how many pages there are of each kind (field 1) and encoding (field 2)."""
+    counts: dict[tuple[int, int], int] = {}
+    for metadata in (one, other):
+        for entry in values(metadata, ColumnField.ENCODING_STATS, STRUCT):
+            key = entry[1][1], entry[2][1]
+            counts[key] = counts.get(key, 0) + entry[3][1]
+    return [{1: (I32, k), 2: (I32, e), 3: (I32, n)} for (k, e), n in counts.items()]
+
+
+def _statistics(one: Struct, other: Struct) -> Struct:
+    """Merge two Statistics. NaN and null have no part in either's bounds."""
+    merged: Struct = {}
+    choices: tuple[tuple[int, Callable[..., bytes]], ...] = (
+        *((_MAX, max), (_MIN, min)),
+        *((_MAX_VALUE, max), (_MIN_VALUE, min)),
+    )
+    for field_id, choose in choices:
+        bounds = [each[field_id][1] for each in (one, other) if field_id in each]
+        if bounds:
+            merged[field_id] = BINARY, choose(bounds, key=_order)
+    if _NULL_COUNT in one and _NULL_COUNT in other:
+        merged[_NULL_COUNT] = I64, one[_NULL_COUNT][1] + other[_NULL_COUNT][1]
+    for field_id, bound in ((_MAX_EXACT, _MAX_VALUE), (_MIN_EXACT, _MIN_VALUE)):
+        if bound in merged and any(field_id in each for each in (one, other)):
+            exact = all(each.get(field_id, (0, bound not in each))[1] for each in (one, other))
+            merged[field_id] = (TRUE, True) if exact else (FALSE, False)
+    return dict(sorted(merged.items()))
+
+
+def _order(bound: bytes) -> tuple[float, float]:
+    """Order encoded floats; -0.0 comes before 0.0, as the format wants it."""
+    (number,) = struct.unpack(_FLOAT_FORMATS[len(bound)], bound)
+    return number, math.copysign(1.0, number)

@@ -1,0 +1,128 @@
+"""The pages of a column chunk: walked without decoding them, and copied."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from l2cli.formats.parquet import thrift
+from l2cli.formats.parquet.footer import integer, structure
+from l2cli.formats.parquet.thrift import I32, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from l2cli.formats.parquet.footer import Chunk
+
+DATA_PAGE, DATA_PAGE_V2 = 0, 3
+_HEADER_FIELDS = {DATA_PAGE: 5, DATA_PAGE_V2: 8}
+"""Where a page header keeps what belongs to its kind of data page."""
+_HEADER_BYTES = (512, 2**16, 2**24)
+"""How much to read for a header; only statistics of long strings need the larger ones."""
+COPY_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page.
+
+    Attributes
+    ----------
+    kind
+        0 for a data page, 2 for a dictionary, 3 for a data page of version 2.
+    start, body, stop
+        Where in the file its header, its bytes and the next page begin.
+    num_values
+        Values in it, nulls included; 0 where it is no data page.
+    checksum
+        CRC32 of the bytes, where the file has it.
+    """
+
+    kind: int
+    start: int
+    body: int
+    stop: int
+    num_values: int
+    checksum: int | None
+
+
+def walk(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
+    """Yield the pages of a chunk in turn, and check that they make up what the footer says.
+
+    Raises
+    ------
+    ValueError
+        If a page reaches beyond the chunk or the values don't add up.
+    """
+    start, end, num_values = chunk.start, chunk.start + chunk.size, 0
+    while start < end:
+        page = _page(file, start, end)
+        yield page
+        num_values += page.num_values
+        start = page.stop
+    if num_values != chunk.num_values:
+        raise ValueError(
+            f"a column has {num_values} values in its pages, the footer promises "
+            f"{chunk.num_values}; the file is damaged"
+        )
+
+
+def check_pages(file: BinaryIO, chunk: Chunk) -> None:
+    """Walk the pages of a chunk only to see whether they make it up."""
+    for _ in walk(file, chunk):
+        pass
+
+
+def copy_chunk(source: BinaryIO, chunk: Chunk, destination: BinaryIO) -> None:
+    """Append the bytes of a chunk to ``destination`` and check its pages as they pass."""
+    for page in walk(source, chunk):
+        copy_bytes(source, page.start, page.body, destination)
+        checksum = copy_bytes(source, page.body, page.stop, destination)
+        if page.checksum not in (None, checksum):
+            raise ValueError(f"the page at byte {page.start} fails its checksum; it is damaged")
+
+
+def copy_bytes(source: BinaryIO, start: int, stop: int, destination: BinaryIO) -> int:
+    """Append a range of ``source`` to ``destination``, and return its CRC32."""
+    source.seek(start)
+    checksum = 0
+    for offset in range(start, stop, COPY_BYTES):
+        piece = source.read(min(COPY_BYTES, stop - offset))
+        if not piece:
+            raise ValueError("the file became shorter while it was read")
+        checksum = zlib.crc32(piece, checksum)
+        destination.write(piece)
+    return checksum
+
+
+def _page(file: BinaryIO, start: int, end: int) -> Page:
+    header, body = _header(file, start, end)
+    kind = integer(header, 1)
+    integer(header, 2)
+    stop = body + integer(header, 3)
+    if stop > end:
+        raise ValueError(f"the page at byte {start} reaches beyond its column; it is damaged")
+    num_values = 0
+    if kind in _HEADER_FIELDS:
+        num_values = integer(structure(header, _HEADER_FIELDS[kind]), 1)
+    checksum_kind, checksum = header.get(4, (I32, None))
+    if checksum_kind != I32:
+        raise ValueError(f"the header of the page at byte {start} is damaged")
+    # Thrift has no unsigned integers.
+    return Page(kind, start, body, stop, num_values, checksum and checksum & 0xFFFFFFFF)
+
+
+def _header(file: BinaryIO, start: int, end: int) -> tuple[Struct, int]:
+    """Return a page header and where it ends. How long it is, only reading it tells."""
+    for size in _HEADER_BYTES:
+        file.seek(start)
+        raw = file.read(min(size, end - start))
+        try:
+            header, length = thrift.decode(raw)
+        except ValueError as exc:
+            if size == _HEADER_BYTES[-1] or len(raw) < size:
+                raise ValueError(f"the header of the page at byte {start} is damaged") from exc
+        else:
+            return header, start + length
+    raise AssertionError("the last size either returns or raises")

@@ -1,0 +1,212 @@
+"""Parquet in: list columns of numbers, and tables with a column per component."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from l2cli.arrays import BATCH_BYTES, ITEM_SIZES, ArraySpec, Batch, rows_per_batch
+from l2cli.errors import FormatError, SelectionError
+from l2cli.formats.base import Reader
+from l2cli.formats.parquet.columns import Columns, single_columns, wide_columns
+from l2cli.formats.parquet.errors import as_format_error
+from l2cli.formats.parquet.footer import Footer
+from l2cli.formats.parquet.pages import check_pages
+from l2cli.formats.parquet.rows import ListWindow, Piece, WideWindow, Window
+from l2cli.formats.parquet.writer import ParquetWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from l2cli.formats.parquet.footer import RowGroup
+
+_READ_AHEAD_BYTES = 2**20
+_READ_AHEAD_BYTES_OF_ALL = 2**26
+"""Of each column that is read, and of all of them where a table has hundreds."""
+_WIDE_WINDOW_BYTES = 4 * BATCH_BYTES
+"""A window of a wide table is cut up by columns; smaller ones make smaller pages."""
+
+
+class ParquetReader(Reader):
+    """A Parquet file opened for reading.
+
+    Raises
+    ------
+    FormatError
+        If it is no Parquet file, is cut off, encrypted or otherwise damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._metadata: Any = None
+        with ExitStack() as stack, as_format_error(path):
+            self._file: BinaryIO = stack.enter_context(path.open("rb"))
+            self._footer = Footer.read(self._file)
+            # pyarrow sees the footer only after it was found sound: it is less careful.
+            with self._open(1) as parquet_file:
+                self._metadata = parquet_file.metadata
+                self._columns = single_columns(self._footer, parquet_file.schema_arrow)
+            stack.pop_all()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def arrays(self) -> list[ArraySpec]:
+        """Return every top-level column, in the order of the schema."""
+        return [columns.spec for columns in self._columns]
+
+    def group(self, pattern: str) -> ArraySpec | None:
+        """Return the scalar float columns that match a glob as one ``(num_rows, k)`` array."""
+        columns = wide_columns(self._footer, self._columns, pattern)
+        return None if columns is None else columns.spec
+
+    def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
+        """Yield the rows, row group by row group, in each array by array as the file has them.
+
+        Rows of a list column may differ in length; all rows of a batch have the same. A batch
+        without rows stands for null rows only.
+        """
+        selected = self._selected(arrays)
+        num_leaves = max((len(columns.leaves) for columns in selected), default=1)
+        with self._open(num_leaves) as parquet_file:
+            first_row = 0
+            for number, group in enumerate(self._footer.row_groups):
+                for columns in _in_file_order(group, selected if group.num_rows else []):
+                    section = Section(columns, number, group, first_row)
+                    yield from self._section(parquet_file, section, batch_size)
+                first_row += group.num_rows
+
+    def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> ParquetWriter:
+        """Open a writer for a file that is like this one but for the rows of ``outputs``."""
+        changes = [(self._named(name), output) for name, output in outputs.items()]
+        _refuse_overlap([columns for columns, _ in changes])
+        return ParquetWriter(self.path, self._footer, path, changes)
+
+    def _open(self, num_leaves: int) -> Any:
+        """Let pyarrow open the file, with buffers for so many columns at a time."""
+        limit = max(2**20, min(self._footer.num_bytes, 2**31 - 1))
+        buffer_size = min(_READ_AHEAD_BYTES, max(2**14, _READ_AHEAD_BYTES_OF_ALL // num_leaves))
+        with as_format_error(self.path):
+            return pq.ParquetFile(
+                str(self.path),
+                metadata=self._metadata,
+                buffer_size=buffer_size,
+                pre_buffer=False,
+                memory_map=False,
+                page_checksum_verification=True,
+                thrift_string_size_limit=limit,
+                thrift_container_size_limit=limit,
+            )
+
+    def _named(self, name: str) -> Columns:
+        for columns in self._columns:
+            if columns.spec.name == name and not columns.spec.refusal:
+                return columns
+        wide = wide_columns(self._footer, self._columns, name)
+        if wide is None:
+            raise SelectionError(f"{self.path}: no array '{name}' that can be normalized")
+        return wide
+
+    def _selected(self, arrays: Sequence[ArraySpec]) -> list[Columns]:
+        selected = [self._named(array.name) for array in arrays]
+        _refuse_overlap(selected)
+        return selected
+
+    def _section(
+        self, parquet_file: Any, section: Section, batch_size: int | None
+    ) -> Iterator[Batch]:
+        """Yield the batches of one array in one row group."""
+        num_rows = 0
+        for window in self._windows(parquet_file, section):
+            with as_format_error(self.path):
+                pieces = window.pieces(batch_size)
+            for piece in pieces:
+                yield _batch(section, piece, section.first_row + num_rows)
+            num_rows += window.num_rows
+        if num_rows != section.group.num_rows:
+            raise FormatError(
+                f"{self.path}: read {num_rows} rows of '{section.columns.spec.name}' in row "
+                f"group {section.number}, the footer promises {section.group.num_rows}"
+            )
+
+    def _windows(self, parquet_file: Any, section: Section) -> Iterator[Window]:
+        with as_format_error(self.path):
+            for chunk in section.group.chunks:
+                if chunk.leaf in section.columns.leaves:
+                    check_pages(self._file, chunk)
+            # Its public sibling knows columns by name, and names may hold dots or come twice.
+            record_batches = parquet_file.reader.iter_batches(
+                _window_rows(self._footer, section.columns.spec, section.columns.leaves),
+                row_groups=[section.number],
+                column_indices=list(section.columns.leaves),
+                use_threads=section.columns.is_wide,
+            )
+        while True:
+            with as_format_error(self.path):
+                record_batch = next(record_batches, None)
+                if record_batch is None:
+                    return
+                window = _window(record_batch, section.columns)
+            yield window
+
+
+@dataclass(frozen=True)
+class Section:
+    """One array in one row group, whose first row has the number ``first_row``."""
+
+    columns: Columns
+    number: int
+    group: RowGroup
+    first_row: int
+
+
+def _window(record_batch: Any, columns: Columns) -> Window:
+    if columns.is_wide:
+        return WideWindow(record_batch.columns)
+    array = record_batch.column(0)
+    return ListWindow(array.storage if isinstance(array, pa.ExtensionArray) else array)
+
+
+def _batch(section: Section, piece: Piece, first_row: int) -> Batch:
+    index, spec = piece.index, section.columns.spec
+    is_dense = len(index) == 0 or index[-1] - index[0] + 1 == len(index)
+    is_first = piece.part == piece.start == 0
+    return Batch(
+        array=spec,
+        rows=piece.rows if len(index) else np.empty((0, spec.shape[1] or 0), spec.dtype),
+        start=first_row + int(index[0]) if len(index) else first_row,
+        row_numbers=None if is_dense else index + first_row,
+        num_null=piece.window.num_null if is_first else 0,
+        carry=(section.number, piece),
+    )
+
+
+def _window_rows(footer: Footer, spec: ArraySpec, leaves: Sequence[int]) -> int:
+    """Return how many rows to decode at a time. Batches don't count: see ``parquet_rows``."""
+    if len(leaves) > 1:
+        return max(1, _WIDE_WINDOW_BYTES // spec.row_bytes)
+    if spec.row_bytes:
+        return rows_per_batch(spec, None)
+    num_values = sum(chunk.num_values for chunk in footer.chunks_of(leaves[0]))
+    mean_bytes = -(-num_values // footer.num_rows) * ITEM_SIZES[spec.dtype]
+    return max(1, BATCH_BYTES // max(1, mean_bytes))
+
+
+def _in_file_order(group: RowGroup, selected: Sequence[Columns]) -> list[Columns]:
+    """Order arrays by where in the row group the first of their columns begins."""
+    order = {chunk.leaf: position for position, chunk in enumerate(group.chunks)}
+    return sorted(selected, key=lambda columns: min(order[leaf] for leaf in columns.leaves))
+
+
+def _refuse_overlap(selected: Sequence[Columns]) -> None:
+    leaves = [leaf for columns in selected for leaf in columns.leaves]
+    if len(set(leaves)) < len(leaves):
+        names = ", ".join(f"'{columns.spec.name}'" for columns in selected)
+        raise SelectionError(f"{names} have a column in common; select it once")

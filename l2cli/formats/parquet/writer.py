@@ -1,0 +1,248 @@
+"""Writing a Parquet file like another one, except for the rows of some columns.
+
+The writer goes through the source row group by row group and, in it, chunk by chunk as they
+lie in the file. A batch moves it forward to the chunk that the batch belongs to; what lies
+before is copied. The columns of a wide table come interleaved and lie one after the other, so
+their pages wait in a temporary file until the row group's other columns are in place.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from l2cli.errors import DestinationError, FormatError
+from l2cli.formats.base import Writer
+from l2cli.formats.parquet import thrift
+from l2cli.formats.parquet.columns import ARROW_TYPES, Columns, storage_type
+from l2cli.formats.parquet.encode import ChunkMetadata, Style, encode
+from l2cli.formats.parquet.errors import as_format_error
+from l2cli.formats.parquet.footer import MAGIC, Chunk, FileField, Footer, RowGroup
+from l2cli.formats.parquet.pages import copy_bytes, copy_chunk
+from l2cli.formats.parquet.relocate import Annexes, moved_chunk, moved_group, replaced_chunk
+from l2cli.formats.parquet.rows import ListWindow, WideWindow, Window
+from l2cli.formats.parquet.schema import Change, changed_metadata
+from l2cli.formats.parquet.thrift import LIST, STRUCT, Items, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from l2cli.arrays import ArraySpec, Batch
+    from l2cli.formats.parquet.rows import Piece
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class _NewChunk:
+    """A column chunk being encoded: where it begins, its metadata and rows, where pages wait."""
+
+    start: int
+    metadata: ChunkMetadata = field(default_factory=ChunkMetadata)
+    num_rows: int = 0
+    extents: list[tuple[int, int]] = field(default_factory=list)
+
+
+class ParquetWriter(Writer):
+    """A Parquet file being written.
+
+    Parameters
+    ----------
+    source
+        The file that it is to be like.
+    footer
+        The metadata of that.
+    path
+        Where to write.
+    outputs
+        The columns whose rows will come, and what they are to become.
+
+    Raises
+    ------
+    DestinationError
+        If Parquet can't hold the dtype, or can't cut rows that are spread over columns.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        footer: Footer,
+        path: Path,
+        outputs: Sequence[tuple[Columns, ArraySpec]],
+    ) -> None:
+        changes = [_change(columns, output) for columns, output in outputs]
+        self._source_path = source
+        self._footer = footer
+        self._changes = {change.columns.spec.name: change for change in changes}
+        self._by_leaf = {leaf: change for change in changes for leaf in change.columns.leaves}
+        with ExitStack() as stack, as_format_error(source):
+            self._metadata = changed_metadata(footer, changes)
+            # A handle of its own: the reader may be reading in another thread.
+            self._source: BinaryIO = stack.enter_context(source.open("rb"))
+            self._file: BinaryIO = stack.enter_context(path.open("wb"))
+            self._spool: Any = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+            self._file.write(MAGIC)
+            self._resources = stack.pop_all()
+        self._groups: list[Struct] = []
+        self._annexes = Annexes()
+        self._results: list[Array] = []
+        self._start_group()
+
+    def write(self, batch: Batch, rows: Array) -> None:
+        """Write ``rows`` where ``batch.rows`` stood. Batches come back in the reader's order."""
+        number, piece = batch.carry
+        change = self._changes[batch.array.name]
+        self._check_length(batch, rows, change)
+        self._collect(piece, rows, change.dtype)
+        if piece.is_last:
+            leaves = change.columns.leaves
+            while (len(self._groups), self._chunk.leaf in leaves) != (number, True):
+                self._complete_chunk()
+            self._append(change, piece.window, self._results)
+            self._results = []
+
+    def finish(self) -> None:
+        """Copy what remains, write the footer and close."""
+        while len(self._groups) < len(self._footer.row_groups):
+            self._complete_chunk()
+        with as_format_error(self._source_path):
+            self._annexes.write(self._source, self._file)
+        groups = LIST, Items(STRUCT, self._groups)
+        raw = thrift.encode({**self._metadata, FileField.ROW_GROUPS: groups})
+        self._file.write(raw + len(raw).to_bytes(4, "little") + MAGIC)
+        self.close()
+
+    def close(self) -> None:
+        """Close the files. A file that is not finished is no Parquet file."""
+        self._resources.close()
+
+    @property
+    def _group(self) -> RowGroup:
+        return self._footer.row_groups[len(self._groups)]
+
+    @property
+    def _chunk(self) -> Chunk:
+        return self._group.chunks[len(self._moved)]
+
+    def _check_length(self, batch: Batch, rows: Array, change: Change) -> None:
+        expected = batch.rows.shape[1]
+        if change.length is not None and len(rows):
+            if expected < change.length:
+                raise FormatError(
+                    f"{self._source_path}: row {batch.row_number(0)} of "
+                    f"'{batch.array.name}' has {expected} components, fewer than "
+                    f"the {change.length} to keep"
+                )
+            expected = change.length
+        if len(rows) and rows.shape != (len(batch.rows), expected):
+            raise ValueError(f"expected rows of shape {(len(batch.rows), expected)}: {rows.shape}")
+
+    def _collect(self, piece: Piece, rows: Array, dtype: str) -> None:
+        """Put rows beside the others of their window, which are written together."""
+        if piece.start == 0 and piece.stop == len(piece.window.parts[piece.part].index):
+            self._results.append(rows)
+            return
+        if piece.start == 0:
+            num_rows = len(piece.window.parts[piece.part].index)
+            self._results.append(np.empty((num_rows, rows.shape[1]), dtype))
+        self._results[-1][piece.start : piece.stop] = rows
+
+    def _append(self, change: Change, window: Window, results: list[Array]) -> None:
+        """Encode a window and append the pages to the file, or to the spool."""
+        columns = change.columns
+        with as_format_error(self._source_path):
+            arrays = window.rebuild(results, change.dtype, change.length)
+            styles = [self._style(leaf) for leaf in columns.leaves]
+            encoded = encode(arrays, columns.fields, styles)
+        for leaf, part in zip(columns.leaves, encoded, strict=True):
+            output = self._spool if columns.is_wide else self._file
+            new = self._new.setdefault(leaf, _NewChunk(output.tell()))
+            new.metadata.add(part.metadata)
+            new.num_rows += window.num_rows
+            new.extents.append((output.tell(), len(part.pages)))
+            output.write(part.pages)
+
+    def _style(self, leaf: int) -> Style:
+        if leaf not in self._styles:
+            chunk = next(chunk for chunk in self._group.chunks if chunk.leaf == leaf)
+            self._styles[leaf] = Style.of(self._source, chunk)
+        return self._styles[leaf]
+
+    def _start_group(self) -> None:
+        self._moved: dict[int, Struct] = {}
+        self._new: dict[int, _NewChunk] = {}
+        self._styles: dict[int, Style] = {}
+        self._group_start = self._file.tell()
+        self._spool.seek(0)
+        self._spool.truncate()
+
+    def _complete_chunk(self) -> None:
+        """Bring the next chunk of the row group to its end, and the row group after the last."""
+        if self._group.chunks:
+            chunk = self._chunk
+            change = self._by_leaf.get(chunk.leaf)
+            if change is None:
+                self._moved[chunk.leaf] = self._copied(chunk)
+            else:
+                self._moved[chunk.leaf] = self._replaced(chunk, change)
+        if len(self._moved) == len(self._group.chunks):
+            self._complete_group()
+
+    def _copied(self, chunk: Chunk) -> Struct:
+        start = self._file.tell()
+        with as_format_error(self._source_path):
+            copy_chunk(self._source, chunk, self._file)
+            moved = moved_chunk(chunk, start)
+            self._annexes.add(chunk, moved, start)
+        return moved
+
+    def _replaced(self, chunk: Chunk, change: Change) -> Struct:
+        if chunk.leaf not in self._new:
+            window = _empty_window(change.columns)
+            self._append(change, window, [part.rows for part in window.parts])
+        new = self._new[chunk.leaf]
+        if new.num_rows != self._group.num_rows:
+            raise DestinationError(
+                f"{new.num_rows} of {self._group.num_rows} rows of "
+                f"'{change.columns.spec.name}' came back for row group {len(self._groups)}"
+            )
+        start = new.start
+        if change.columns.is_wide:
+            start = self._file.tell()
+            for offset, size in new.extents:
+                copy_bytes(self._spool, offset, offset + size, self._file)
+        with as_format_error(self._source_path):
+            return replaced_chunk(chunk, new.metadata.in_place_of(chunk, start), start)
+
+    def _complete_group(self) -> None:
+        group = self._group
+        first = group.chunks[0].start if group.chunks else 0
+        shift = self._group_start - first
+        with as_format_error(self._source_path):
+            moved = moved_group(group, self._moved, set(self._by_leaf), shift)
+        self._groups.append(moved)
+        self._start_group()
+
+
+def _change(columns: Columns, output: ArraySpec) -> Change:
+    """Check that Parquet can hold what an array is to become."""
+    if output.dtype not in ARROW_TYPES:
+        raise DestinationError(f"Parquet can't hold {output.dtype}; use --dtype float16 or float32")
+    length = output.shape[-1] if output.shape[-1] != columns.spec.shape[-1] else None
+    if length is not None and columns.is_wide:
+        raise DestinationError(
+            f"'{columns.spec.name}' has a column for each component; "
+            "it can't be cut, leave out --truncate-dim"
+        )
+    return Change(columns, output.dtype, length)
+
+
+def _empty_window(columns: Columns) -> Window:
+    arrays = [pa.array([], storage_type(each.type)) for each in columns.fields]
+    return WideWindow(arrays) if columns.is_wide else ListWindow(arrays[0])

@@ -1,0 +1,330 @@
+"""The command as a user meets it: output, exit codes, and what is left on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from l2cli import __version__
+from tests.commands import SAMPLES, l2norm, start
+from tests.reference import worst_ulp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).standard_normal((200, 20)).astype("f4"))
+    return path
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_the_sample_npy_is_normalized_in_silence_but_for_one_line(
+    tmp_path: Path, backend: str
+) -> None:
+    source = shutil.copy(SAMPLES / "glove-50d.npy", tmp_path)
+    done = l2norm("normalize", "glove-50d.npy", "--backend", backend, cwd=tmp_path)
+    assert (done.code, done.out) == (0, "")
+    assert done.err.startswith("glove-50d.npy → glove-50d.normalized.npy: 2,000 × 50 float32; "), (
+        done.err
+    )
+    assert done.err.endswith(f"on {backend} (cpu)\n")
+    assert done.err.count("\n") == 1
+    assert worst_ulp(np.load(tmp_path / "glove-50d.normalized.npy"), np.load(source)) <= 0.501
+
+
+def test_the_sample_parquet_keeps_its_words(tmp_path: Path) -> None:
+    done = l2norm("normalize", SAMPLES / "glove-50d.parquet", "-o", tmp_path / "x.parquet")
+    assert done.code == 0, done.err
+    before, after = (
+        pq.read_table(SAMPLES / "glove-50d.parquet"),
+        pq.read_table(tmp_path / "x.parquet"),
+    )
+    assert after.schema.equals(before.schema, check_metadata=True)
+    assert after.drop(["embedding"]).equals(before.drop(["embedding"]))
+    result, rows = (np.stack(table["embedding"].to_numpy()) for table in (after, before))
+    assert worst_ulp(result, rows) <= 0.501
+
+
+def test_the_sample_hdf5_keeps_its_neighbors_and_warns(tmp_path: Path) -> None:
+    done = l2norm("normalize", SAMPLES / "glove-50d-angular.hdf5", "-o", tmp_path / "x.hdf5")
+    assert done.code == 0, done.err
+    assert "note: 'distances' now describes other vectors" in done.err
+    with (
+        h5py.File(SAMPLES / "glove-50d-angular.hdf5") as before,
+        h5py.File(tmp_path / "x.hdf5") as after,
+    ):
+        for name in ("train", "test"):
+            assert worst_ulp(after[name][:], before[name][:]) <= 0.501
+        for name in ("neighbors", "distances"):
+            np.testing.assert_array_equal(after[name][:], before[name][:])
+        scores = after["test"][:].astype(float) @ after["train"][:].astype(float).T
+        np.testing.assert_array_equal(np.argmax(scores, axis=1), before["neighbors"][:, 0])
+
+
+def test_json_is_for_scripts(source: Path) -> None:
+    done = l2norm("normalize", source, "--json")
+    assert done.err == ""
+    report = json.loads(done.out)
+    assert report["destination"] == str(source.with_name("x.normalized.npy"))
+    assert report["arrays"][0]["counts"]["num_rows"] == 200
+    assert (report["backend"], report["device"]) == ("jax", "cpu")
+
+
+def test_quiet_is_quiet(source: Path) -> None:
+    done = l2norm("normalize", source, "-q")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_counts_are_in_the_summary(source: Path) -> None:
+    rows = np.load(source)
+    rows[3:5] = 0
+    rows[7] = np.nan
+    rows[9] = 1e-30
+    np.save(source, rows)
+    done = l2norm("normalize", source, "--nonfinite", "keep")
+    assert "(2 zero, 1 non-finite, 1 under the epsilon floor)" in done.err
+
+
+def test_a_dry_run_writes_nothing(source: Path) -> None:
+    done = l2norm("normalize", source, "--dry-run", "--dtype", "float16")
+    assert done.code == 0
+    assert "would normalize 200 × 20 float32 → float16" in done.err
+    assert _names(source.parent) == ["x.npy"]
+
+
+def test_in_place_replaces_the_file_behind_a_link(source: Path) -> None:
+    rows = np.load(source)
+    source.chmod(0o600)
+    link = source.with_name("link.npy")
+    link.symlink_to(source)
+    assert l2norm("normalize", link, "--in-place").code == 0
+    assert link.is_symlink()
+    assert source.stat().st_mode & 0o777 == 0o600
+    assert worst_ulp(np.load(source), rows) <= 0.501
+    assert _names(source.parent) == ["link.npy", "x.npy"]
+
+
+def test_a_destination_is_overwritten_only_on_request(source: Path) -> None:
+    destination = source.with_name("y.npy")
+    destination.write_text("precious")
+    done = l2norm("normalize", source, "-o", destination)
+    assert (done.code, destination.read_text()) == (3, "precious")
+    assert "exists; replace it with --overwrite" in done.err
+    assert l2norm("normalize", source, "-o", destination, "--overwrite").code == 0
+    assert np.load(destination).shape == (200, 20)
+
+
+def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.empty((0, 5), "f4"))
+    done = l2norm("normalize", tmp_path / "x.npy", "--json")
+    assert json.loads(done.out)["backend"] == ""
+    assert np.load(tmp_path / "x.normalized.npy").shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["normalize", "no.npy"], 3, "no.npy can't be read: No such file"),
+        (["normalize", "x.npy", "-o", "x.npy"], 2, "is the source itself; to replace it, say --in"),
+        (["normalize", "x.npy", "-o", "y.h5"], 2, "named like HDF5, but x.npy is npy"),
+        (["normalize", "x.npy", "-o", "-"], 2, "-o -: writing to a pipe is not there yet"),
+        (["normalize", "x.npy", "-o", "."], 2, "-o . is a folder"),
+        (["normalize", "x.npy", "-o", "no/x.npy"], 3, "there is no folder"),
+        (["normalize", "x.npy", "--in-place", "-o", "y.npy"], 2, "it takes no -o"),
+        (["normalize", "x.npy", "--to", "npz"], 2, "not there yet"),
+        (["normalize", "."], 2, ". is a folder"),
+        (["normalize", "-"], 2, "reading a pipe is not there yet"),
+        (["normalize"], 2, "reading a pipe is not there yet"),
+        (["normalize", "x.npy", "--axis", "2"], 3, "has 2 axes, so axis 2 is out of range"),
+        (["normalize", "x.npy", "--axis", "a"], 2, "'a' is not INT"),
+        (["normalize", "x.npy", "--epsilon", "-1"], 2, "epsilon is -1.0, expected"),
+        (["normalize", "x.npy", "--truncate-dim", "21"], 3, "has only 20 components"),
+        (["normalize", "x.npy", "--truncate-dim", "2", "--axis", "0"], 3, "along the last axis"),
+        (["normalize", "x.npy", "-s", "emb"], 3, "holds no array 'emb'"),
+        (["normalize", "x.npy", "--device", "gpu"], 2, "jax sees no GPU"),
+        (["normalize", "x.npy", "--device", "tpu"], 2, "--device tpu"),
+        (["normalize", "x.npy", "--backend", "torch"], 2, "'torch' is not one of"),
+        (["normalize", "x.npy", "--bacth-size", "1"], 2, "--batch-size"),
+        (["nromalize", "x.npy"], 2, "No such command 'nromalize'"),
+        (["normalize", "i.npy"], 3, "array is int64, and unit vectors need a float type"),
+        (["inspect", "no.npy"], 3, "no.npy can't be read: No such file"),
+        (["inspect"], 2, "Missing argument 'SOURCE...'"),
+    ],
+)
+def test_bad_input_gets_one_line(
+    source: Path, arguments: list[str], code: int, message: str
+) -> None:
+    np.save(source.with_name("i.npy"), np.ones((2, 2), "i8"))
+    done = l2norm(*arguments, cwd=source.parent)
+    assert message in done.err
+    assert done.err.startswith("l2norm: ")
+    assert done.err.count("\n") == 1
+    assert (done.code, done.out) == (code, "")
+    assert _names(source.parent) == ["i.npy", "x.npy"]
+
+
+def test_a_bad_row_leaves_nothing_behind(source: Path) -> None:
+    rows = np.load(source)
+    rows[150, 3] = np.inf
+    np.save(source, rows)
+    before = source.read_bytes()
+    for arguments in ([], ["--in-place"], ["--batch-size", "7"]):
+        done = l2norm("normalize", source, *arguments)
+        assert done.code == 3
+        assert f"{source}: row 150 holds NaN or Inf" in done.err
+    assert _names(source.parent) == ["x.npy"]
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("keras_backend", "code", "words"),
+    [
+        ("tensorflow", 0, "on tensorflow (cpu)"),
+        ("jax", 0, "on jax (cpu)"),
+        ("torch", 2, "KERAS_BACKEND is 'torch', but l2norm runs on jax or"),
+    ],
+)
+def test_keras_backend_is_honoured(source: Path, keras_backend: str, code: int, words: str) -> None:
+    done = l2norm("normalize", source, KERAS_BACKEND=keras_backend)
+    assert (done.code, words in done.err) == (code, True), done.err
+    wishes = ("--backend", "jax", "--overwrite")
+    named = l2norm("normalize", source, *wishes, KERAS_BACKEND=keras_backend)
+    assert "on jax (cpu)" in named.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("suffix", [".npy", ".h5"])
+def test_an_interrupt_leaves_nothing_behind(
+    tmp_path: Path, suffix: str, number: signal.Signals
+) -> None:
+    source = tmp_path / f"x{suffix}"
+    rows = np.zeros((20_000, 16), "f4")
+    if suffix == ".npy":
+        np.save(source, rows)
+    else:
+        with h5py.File(source, "w") as file:
+            file["emb"] = rows
+    process = start("normalize", source, "--batch-size", "1")
+    _wait_for_sibling(tmp_path, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "l2norm: interrupted; nothing was left behind\n"
+    assert _names(tmp_path) == [source.name]
+
+
+def _wait_for_sibling(folder: Path, process: subprocess.Popen[str]) -> None:
+    while process.poll() is None and not list(folder.glob(".l2norm-*")):
+        time.sleep(0.01)
+    assert process.poll() is None
+
+
+def test_a_library_that_crashes_ends_in_a_message(tmp_path: Path) -> None:
+    source = tmp_path / "x.h5"
+    with h5py.File(source, "w") as file:
+        file["emb"] = np.ones((20_000, 16), "f4")
+    process = start("normalize", source, "--batch-size", "1")
+    _wait_for_sibling(tmp_path, process)
+    sibling = next(tmp_path.glob(".l2norm-*"))
+    os.kill(int(sibling.name.split("-")[1]), signal.SIGSEGV)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert err == (
+        f"l2norm: {source}: the library that reads it crashed (SIGSEGV), so the file is most "
+        "likely damaged; nothing was written\n"
+    )
+    assert _names(tmp_path) == ["x.h5"]
+
+
+def test_a_full_disk_is_said_and_nothing_stays(source: Path) -> None:
+    np.save(source, np.ones((20_000, 50), "f4"))
+    process = subprocess.run(
+        ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", *_program("normalize", str(source))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 3
+    assert "x.normalized.npy can't be written: File too large; nothing of it was left" in (
+        process.stderr
+    )
+    assert _names(source.parent) == ["x.npy"]
+
+
+def _program(*arguments: str) -> list[str]:
+    import sys
+
+    return [sys.executable, "-c", "from l2cli.cli import main; main()", *arguments]
+
+
+def test_a_closed_pipe_ends_quietly(source: Path) -> None:
+    command = " ".join(f"'{part}'" for part in _program("inspect", *[str(source)] * 50))
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -c 1"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_progress_is_drawn_on_request(source: Path) -> None:
+    done = l2norm("normalize", source, "--progress")
+    assert "16.0k/16.0k" in done.err.replace("kB", "k")
+
+
+def test_help_fits_80_columns_and_version_is_told() -> None:
+    for arguments in ([], ["--help"], ["normalize", "--help"], ["inspect", "--help"]):
+        done = l2norm(*arguments)
+        assert done.code == 0
+        assert done.out.startswith("Usage: l2norm")
+        assert max(map(len, done.out.splitlines())) <= 80
+    assert l2norm("--version").out == f"l2norm, version {__version__}\n"
+
+
+def test_debug_adds_the_traceback(source: Path) -> None:
+    done = l2norm("normalize", source.with_name("no.npy"), "--debug")
+    assert "Traceback (most recent call last)" in done.err
+    assert done.err.splitlines()[-1].startswith("l2norm: ")
+
+
+def test_inspect_says_what_would_be_taken(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {
+        "ids": np.arange(3),
+        "emb": np.ones((3, 2), "f4"),
+        "other": np.ones((3, 2), "f8"),
+    }
+    np.savez(tmp_path / "x.npz", **arrays)
+    done = l2norm("inspect", "x.npz", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "x.npz: npz\n"
+        "  array  shape  dtype    layout\n"
+        "  ids    3      int64    C order, stored  integers; name it and choose a --dtype\n"
+        "  emb    3 × 2  float32  C order, stored  chosen\n"
+        "  other  3 × 2  float64  C order, stored  the name of another decides; name it to"
+        " take it\n"
+    )
+    as_json = json.loads(l2norm("inspect", "x.npz", "--json", cwd=tmp_path).out)
+    assert [array["chosen"] for array in as_json["arrays"]] == [False, True, False]
+
+
+def test_inspect_goes_on_after_a_bad_file(source: Path) -> None:
+    done = l2norm("inspect", "no.npy", source, cwd=source.parent)
+    assert done.code == 3
+    assert done.err.startswith("l2norm: no.npy can't be read")
+    assert "200 × 20" in done.out
