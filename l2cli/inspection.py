@@ -69,10 +69,10 @@ def inspect_file(source: Path, *, allow_external: bool = False) -> Inspection:
 def _inspect_arrays(reader: Reader) -> list[ArrayInspection]:
     try:
         chosen = [array.name for array in select(reader, ()) if array.dtype in FLOAT_DTYPES]
-        otherwise = "the name of another decides; name it to take it"
+        otherwise = "another has the telling name"
     except SelectionError:
         chosen = []
-        otherwise = "could be meant; name it with -s to take it"
+        otherwise = "ambiguous; name it with -s"
     return [
         ArrayInspection(
             array.name,

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 PREFERRED = ("embedding", "embeddings", "emb", "vector", "vectors")
 NEVER = ("neighbors", "distances", "knns", "dists")
 _ANN_BENCHMARKS = {"train", "test", "neighbors", "distances"}
-ANN_NOTE = (
-    "'distances' now describes other vectors than 'train' and 'test' hold: "
-    "compute it again where it is used"
-)
+ANN_NOTE = "'distances' was computed from the vectors as they were, and stayed as it was"
 
 
 def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
@@ -63,11 +60,11 @@ def why_not(array: ArraySpec, min_rank: int) -> str:
     if array.refusal:
         return array.refusal
     if array.dtype not in FLOAT_DTYPES:
-        return "integers; " + ("name it and " if array.name else "") + "choose a --dtype"
+        return "integers, unless named" if array.name else "integers; choose a --dtype"
     if _last(array.name) in NEVER:
-        return "a result of a search; name it if it holds vectors"
+        return "a search result, unless named"
     if len(array.shape) < min_rank:
-        return "one number a row; name it if it is a vector"
+        return "one number a row, unless named"
     return ""
 
 

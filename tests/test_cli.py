@@ -65,7 +65,7 @@ def test_the_sample_parquet_keeps_its_words(tmp_path: Path) -> None:
 def test_the_sample_hdf5_keeps_its_neighbors_and_warns(tmp_path: Path) -> None:
     done = l2norm("normalize", SAMPLES / "glove-50d-angular.hdf5", "-o", tmp_path / "x.hdf5")
     assert done.code == 0, done.err
-    assert "note: 'distances' now describes other vectors" in done.err
+    assert "note: 'distances' was computed from the vectors as they were" in done.err
     with (
         h5py.File(SAMPLES / "glove-50d-angular.hdf5") as before,
         h5py.File(tmp_path / "x.hdf5") as after,
@@ -314,10 +314,9 @@ def test_inspect_says_what_would_be_taken(tmp_path: Path) -> None:
     assert done.out == (
         "x.npz: npz\n"
         "  array  shape  dtype    layout\n"
-        "  ids    3      int64    C order, stored  integers; name it and choose a --dtype\n"
+        "  ids    3      int64    C order, stored  integers, unless named\n"
         "  emb    3 × 2  float32  C order, stored  chosen\n"
-        "  other  3 × 2  float64  C order, stored  the name of another decides; name it to"
-        " take it\n"
+        "  other  3 × 2  float64  C order, stored  another has the telling name\n"
     )
     as_json = json.loads(l2norm("inspect", "x.npz", "--json", cwd=tmp_path).out)
     assert [array["chosen"] for array in as_json["arrays"]] == [False, True, False]

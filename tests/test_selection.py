@@ -52,7 +52,7 @@ def test_several_are_listed_with_what_to_type() -> None:
 def test_results_of_searches_are_never_candidates(name: str) -> None:
     assert _select([_array("x"), _array(f"gold/{name}")]) == ["x"]
     assert _select([_array("x"), _array(f"gold/{name}")], f"gold/{name}") == [f"gold/{name}"]
-    with pytest.raises(SelectionError, match="a result of a search"):
+    with pytest.raises(SelectionError, match="a search result"):
         _select([_array(name)])
 
 

@@ -1,4 +1,4 @@
-"""What five ways of normalizing make of the same rows: ``python -m tests.compare``.
+"""What five ways of normalizing make of the same rows: ``python -m tests.figures.compare``.
 
 Prints the table in README.md. Needs scikit-learn beside what the tests need.
 """

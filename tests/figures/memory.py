@@ -1,0 +1,110 @@
+"""Peak memory of the whole command: ``python -m tests.figures.memory FOLDER``.
+
+Makes files of 0.6 and 2.4 GB of each format in FOLDER, one after the other, normalizes each and
+prints the largest resident size of the processes. FOLDER wants 5 GB; ``/dev/shm`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DIM = 768
+SIZES = (200_000, 800_000)
+_BLOCK = np.random.default_rng(0).standard_normal((10_000, DIM)).astype("f4")
+
+
+def _blocks(num_rows: int) -> Iterator[tuple[int, int]]:
+    return ((i, min(i + len(_BLOCK), num_rows)) for i in range(0, num_rows, len(_BLOCK)))
+
+
+def _npy(path: Path, num_rows: int, order: bool = False) -> None:
+    array = np.lib.format.open_memmap(path, "w+", "f4", (num_rows, DIM), fortran_order=order)
+    for i, j in _blocks(num_rows):
+        array[i:j] = _BLOCK[: j - i]
+
+
+def _npy_fortran(path: Path, num_rows: int) -> None:
+    _npy(path, num_rows, order=True)
+
+
+def _hdf5(path: Path, num_rows: int, **storage: Any) -> None:
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset("emb", (num_rows, DIM), "f4", **storage)
+        for i, j in _blocks(num_rows):
+            dataset[i:j] = _BLOCK[: j - i]
+
+
+def _hdf5_lzf(path: Path, num_rows: int) -> None:
+    _hdf5(path, num_rows, chunks=(1000, DIM), compression="lzf")
+
+
+def _parquet(path: Path, num_rows: int, fixed: bool = False) -> None:
+    values = pa.array(np.concatenate([_BLOCK[: j - i].ravel() for i, j in _blocks(num_rows)]))
+    if fixed:
+        rows = pa.FixedSizeListArray.from_arrays(values, DIM)
+    else:
+        offsets = np.arange(num_rows + 1, dtype="i4") * DIM
+        rows = pa.ListArray.from_arrays(offsets, values)
+    pq.write_table(pa.table({"emb": rows}), path, row_group_size=num_rows, use_dictionary=False)
+
+
+def _parquet_fixed(path: Path, num_rows: int) -> None:
+    _parquet(path, num_rows, fixed=True)
+
+
+KINDS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
+    "npy": ("x.npy", _npy),
+    "npy, Fortran order": ("x.npy", _npy_fortran),
+    "HDF5, contiguous": ("x.h5", _hdf5),
+    "HDF5, chunks of 1,000 rows, lzf": ("x.h5", _hdf5_lzf),
+    "Parquet, list, one row group": ("x.parquet", _parquet),
+    "Parquet, fixed_size_list, one row group": ("x.parquet", _parquet_fixed),
+}
+
+
+def peak_megabytes(source: Path) -> float:
+    """Return the largest resident size, in MB, of the processes that normalize ``source``."""
+    code = "from l2cli.cli import main; main()"
+    command = [sys.executable, "-c", code, "normalize", str(source), "-q", "--overwrite"]
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"normalizing {source} failed")
+    return usage.ru_maxrss / 1000
+
+
+def main(parent: str) -> None:
+    """Print the table."""
+    print("| | 0.6 GB | 2.4 GB | difference |\n|---|---|---|---|")
+    for kind, (name, make) in KINDS.items():
+        peaks = []
+        for num_rows in SIZES:
+            with tempfile.TemporaryDirectory(dir=parent) as folder:
+                source = Path(folder) / name
+                # In a process of its own: what making the file takes is none of the figure.
+                child = os.fork()
+                if child == 0:
+                    make(source, num_rows)
+                    os._exit(0)
+                os.waitpid(child, 0)
+                peaks.append(peak_megabytes(source))
+        small, large = peaks
+        print(f"| {kind} | {small:.0f} MB | {large:.0f} MB | {large - small:+.0f} MB |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
