@@ -129,7 +129,7 @@ def rows_per_batch(array: ArraySpec, batch_size: int | None, multiple: int = 1) 
         return batch_size
     if 0 in array.shape[1:]:
         return max(1, array.num_rows)
-    rows = max(1, BATCH_BYTES // max(1, array.row_bytes))
+    rows = max(1, BATCH_BYTES // max(ITEM_SIZES[array.dtype], array.row_bytes))
     return rows - rows % multiple if rows > multiple else rows
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Graph = Callable[..., list[np.ndarray[Any, Any]]]
 
 BACKENDS = ("jax", "tensorflow")
+_KEPT_GRAPHS = 32
 
 
 class Backend(ABC):
@@ -36,18 +38,25 @@ class Backend(ABC):
         ``jax`` or ``tensorflow``.
     device
         ``cpu``, ``gpu:0`` …: where its graphs run.
+    compile
+        From a ``GraphSpec`` to a function of NumPy arrays; what it returns may be read-only.
+        The last few graphs are kept.
     """
 
     name: str
     device: str
 
+    def __init__(self) -> None:
+        self.compile = lru_cache(_KEPT_GRAPHS)(self._compile)
+
     @abstractmethod
-    def compile(self, spec: GraphSpec) -> Graph:
+    def _compile(self, spec: GraphSpec) -> Graph:
         """Compile ``spec`` with XLA into a function of NumPy arrays, which may be read-only."""
 
 
+@cache
 def load_backend(name: str = "auto", device: str = "auto") -> Backend:
-    """Import a backend and find the device on it.
+    """Import a backend and find the device on it; the second time, return the same.
 
     Parameters
     ----------
@@ -128,6 +137,7 @@ class _JaxBackend(Backend):
     name = "jax"
 
     def __init__(self, device: str) -> None:
+        super().__init__()
         import jax
 
         self._jax = jax
@@ -140,7 +150,7 @@ class _JaxBackend(Backend):
         kind = "cpu" if self._device.platform == "cpu" else "gpu"
         self.device = kind if kind == "cpu" else f"{kind}:{self._device.id}"
 
-    def compile(self, spec: GraphSpec) -> Graph:
+    def _compile(self, spec: GraphSpec) -> Graph:
         # 64-bit types are switched on here only: the caller's own JAX code keeps its setting.
         with self._jax.enable_x64(True), self._jax.default_device(self._device):
             model = _build(spec)
@@ -161,6 +171,7 @@ class _TensorFlowBackend(Backend):
     name = "tensorflow"
 
     def __init__(self, device: str) -> None:
+        super().__init__()
         import tensorflow as tf
 
         self._tf = tf
@@ -176,7 +187,7 @@ class _TensorFlowBackend(Backend):
         self.device = "cpu" if kind == "CPU" else f"gpu:{index}"
         self._place = f"/{kind}:{index}"
 
-    def compile(self, spec: GraphSpec) -> Graph:
+    def _compile(self, spec: GraphSpec) -> Graph:
         tf = self._tf
         model = _build(spec)
         inputs = [tf.TensorSpec(*item) for item in _input_signature(spec)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from l2cli import exact
-from l2cli.arrays import FLOAT_DTYPES, numpy_dtype
+from l2cli.arrays import FLOAT_DTYPES, numpy_dtype, rows_per_batch
 from l2cli.errors import SourceError
 from l2cli.mending import Mender
 from l2cli.report import Counts
@@ -69,6 +69,7 @@ class Normalizer(ABC):
         self, array: ArraySpec, output: ArraySpec, options: NormalizeOptions, backend: LoadBackend
     ) -> None:
         self.counts = Counts()
+        self._array = array
         self._output = output
         self._backend = backend
         self._options = options
@@ -103,7 +104,8 @@ class Normalizer(ABC):
         """Run the graph of ``step`` over ``rows``, padded to the rows that it was made for."""
         capacity, graph = self._graphs.get(step, (0, None))
         if graph is None or capacity < len(rows):
-            capacity, graph = len(rows), self._backend().compile(self._spec(step, rows))
+            capacity = self._capacity(len(rows))
+            graph = self._backend().compile(self._spec(step, (capacity, *rows.shape[1:])))
             self._graphs[step] = capacity, graph
         if len(rows) < capacity:
             padded = np.zeros((capacity, *rows.shape[1:]), rows.dtype)
@@ -111,9 +113,14 @@ class Normalizer(ABC):
             rows = padded
         return graph(rows, *sums)
 
-    def _spec(self, step: Step, rows: Array) -> GraphSpec:
+    def _capacity(self, num_rows: int) -> int:
+        # Small arrays are rounded up, so that one graph serves many of about the same size.
+        small = 2 * num_rows < rows_per_batch(self._array, self._options.batch_size)
+        return 1 << (num_rows - 1).bit_length() if small else num_rows
+
+    def _spec(self, step: Step, shape: tuple[int, ...]) -> GraphSpec:
         output, epsilon = self._output.dtype, self._options.epsilon
-        return GraphSpec(step, rows.shape, self._dtype, output, self._axes, epsilon)
+        return GraphSpec(step, shape, self._dtype, output, self._axes, epsilon)
 
     def _trust(self, sums: Array) -> Array:
         """Return which sums are of ordinary vectors, and count the vectors."""
