@@ -42,6 +42,10 @@ class ArraySpec:
         How it is stored, for people: byte order, chunks, codec.
     refusal
         Why it can't be normalized even if it is named; empty where it can.
+    aliases
+        Other names that lead to the same array.
+    approximate_bytes
+        Bytes of all rows, where ``shape`` doesn't tell.
     """
 
     name: str
@@ -49,6 +53,13 @@ class ArraySpec:
     dtype: str
     layout: str = ""
     refusal: str = ""
+    aliases: tuple[str, ...] = ()
+    approximate_bytes: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that lead to the array, its own first."""
+        return (self.name, *self.aliases)
 
     @property
     def label(self) -> str:
@@ -57,7 +68,7 @@ class ArraySpec:
 
     @property
     def num_rows(self) -> int:
-        """Length of the first axis; 1 for a scalar."""
+        """Length of the first axis; 0 for a scalar."""
         return (self.shape[0] if self.shape else None) or 0
 
     @property
@@ -67,8 +78,8 @@ class ArraySpec:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all rows, 0 where their lengths differ."""
-        return self.num_rows * self.row_bytes
+        """Bytes of all rows, or about that where their lengths differ."""
+        return self.approximate_bytes if None in self.shape else self.num_rows * self.row_bytes
 
 
 @dataclass

@@ -56,7 +56,7 @@ def check_destination(destination: Path, *, overwrite: bool) -> None:
     target = Path(os.path.realpath(destination))
     if target.is_dir():
         raise DestinationError(f"{destination} is a folder, expected a file name")
-    if target.exists() and not target.is_file():
+    if os.path.lexists(target) and not target.is_file():
         raise DestinationError(f"{destination} is not a regular file; name one to write")
     if target.exists() and not overwrite:
         raise DestinationError(

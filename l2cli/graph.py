@@ -6,10 +6,12 @@ Keras runs on one backend in a process, the one that it was first imported with.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
 import sys
+import threading
 from abc import ABC, abstractmethod
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 BACKENDS = ("jax", "tensorflow")
 _KEPT_GRAPHS = 32
+_loading = threading.Lock()
 
 
 class Backend(ABC):
@@ -54,7 +57,6 @@ class Backend(ABC):
         """Compile ``spec`` with XLA into a function of NumPy arrays, which may be read-only."""
 
 
-@cache
 def load_backend(name: str = "auto", device: str = "auto") -> Backend:
     """Import a backend and find the device on it; the second time, return the same.
 
@@ -72,6 +74,14 @@ def load_backend(name: str = "auto", device: str = "auto") -> Backend:
         Where the backend isn't installed, Keras already runs on another, or it has no such
         device.
     """
+    with _loading:
+        return _load(name, device)
+
+
+@cache
+def _load(name: str, device: str) -> Backend:
+    if not re.fullmatch(r"auto|(cpu|gpu)(:\d+)?", device):
+        raise BackendError(f"device is '{device}', expected auto, cpu, gpu or gpu:N")
     chosen = _choose(name)
     _import_keras(chosen)
     return _JaxBackend(device) if chosen == "jax" else _TensorFlowBackend(device)
@@ -80,7 +90,10 @@ def load_backend(name: str = "auto", device: str = "auto") -> Backend:
 def _choose(name: str) -> str:
     loaded = sys.modules.get("keras")
     if name == "auto" and loaded is not None:
-        return str(loaded.backend.backend())
+        running = str(loaded.backend.backend())
+        if running not in BACKENDS:
+            raise BackendError(f"Keras runs on {running} here; l2norm runs on jax or tensorflow")
+        return running
     if name == "auto":
         name = os.environ.get("KERAS_BACKEND") or next(filter(_is_installed, BACKENDS), "jax")
     if name not in BACKENDS:
@@ -141,14 +154,25 @@ class _JaxBackend(Backend):
         import jax
 
         self._jax = jax
-        try:
-            devices = jax.devices(None if device == "auto" else device.partition(":")[0])
-        except RuntimeError as exc:
-            seen = sorted({found.platform for found in jax.devices()})
-            raise _no_device(self.name, device, seen) from exc
+        devices = self._devices(device.partition(":")[0])
         self._device = _pick(self.name, device, devices)
         kind = "cpu" if self._device.platform == "cpu" else "gpu"
         self.device = kind if kind == "cpu" else f"{kind}:{self._device.id}"
+
+    def _devices(self, kind: str) -> list[Any]:
+        try:
+            found = self._jax.devices()
+        except Exception as exc:  # JAX raises what its plug-ins raise.
+            raise BackendError(
+                f"jax finds no device to run on ({' '.join(str(exc).split())}); "
+                "look at JAX_PLATFORMS, or use --backend tensorflow"
+            ) from exc
+        if kind == "auto":
+            return list(found)
+        try:
+            return list(self._jax.devices(kind))
+        except RuntimeError as exc:
+            raise _no_device(self.name, kind, sorted({one.platform for one in found})) from exc
 
     def _compile(self, spec: GraphSpec) -> Graph:
         # 64-bit types are switched on here only: the caller's own JAX code keeps its setting.
@@ -175,14 +199,16 @@ class _TensorFlowBackend(Backend):
         import tensorflow as tf
 
         self._tf = tf
-        gpus = tf.config.list_physical_devices("GPU")
-        if not gpus and device.startswith("gpu"):
+        kind = device.partition(":")[0]
+        gpus = [] if kind == "cpu" else tf.config.list_physical_devices("GPU")
+        if not gpus and kind == "gpu":
             raise _no_device(self.name, device, ["cpu"])
         for gpu in gpus:
-            # Before anything else: TensorFlow takes all of a GPU's memory by default.
-            tf.config.experimental.set_memory_growth(gpu, True)
-        places = gpus if gpus and device != "cpu" else tf.config.list_physical_devices("CPU")
-        place = _pick(self.name, device, places)
+            # Before its first use, or TensorFlow takes all of a GPU's memory. A program that
+            # has used it already has made its own choice.
+            with contextlib.suppress(RuntimeError):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        place = _pick(self.name, device, gpus or tf.config.list_physical_devices("CPU"))
         kind, index = place.name.split(":")[-2:]
         self.device = "cpu" if kind == "CPU" else f"gpu:{index}"
         self._place = f"/{kind}:{index}"
@@ -210,8 +236,7 @@ def _as_list(outputs: Any) -> list[Any]:
 
 
 def _pick(backend: str, device: str, devices: list[Any]) -> Any:
-    match = re.fullmatch(r"(auto|cpu|gpu)(?::(\d+))?", device)
-    index = int(match[2] or 0) if match else 0
+    index = int(device.partition(":")[2] or 0)
     if index >= len(devices):
         raise BackendError(
             f"--device {device}: {backend} sees {len(devices)} of that kind, numbered from 0"

@@ -17,6 +17,9 @@ from keras import ops
 from l2cli.summation import compensated_tree_sum, tree_sum
 
 _HALF_DTYPES = frozenset({"float16", "bfloat16"})
+_LARGEST_FLOAT32_EPSILON = 2.0**240
+"""Up to this lower bound on the sum, a scale is a normal float32 number."""
+_LARGEST_FLOAT64 = 1.7976931348623157e308
 
 
 def sum_of_squares(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
@@ -24,7 +27,7 @@ def sum_of_squares(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
 
     The square of a float16, bfloat16 or float32 number is exact in float64.
     """
-    terms = ops.square(_widen(x))
+    terms = _squares(x)
     for index in _axes(axis, len(x.shape)):
         terms = tree_sum(terms, index)
     return terms
@@ -61,7 +64,8 @@ def l2_normalize(
     norm = ops.maximum(ops.sqrt(sums), math.sqrt(epsilon))
     scale = 1.0 / ops.where(norm > 0.0, norm, 1.0)
     # Where both ends have 11 bits or fewer, a product of 24 bits costs less and rounds as well.
-    rows = ops.cast(x, "float32") if {source, dtype} <= _HALF_DTYPES else _widen(x)
+    is_narrow = {source, dtype} <= _HALF_DTYPES and epsilon <= _LARGEST_FLOAT32_EPSILON
+    rows = ops.cast(x, "float32") if is_narrow else _widen(x)
     scaled = rows * ops.cast(scale, rows.dtype)
     if dtype in _HALF_DTYPES:
         scaled = ops.cast(scaled, "float32")
@@ -90,7 +94,7 @@ class SumOfSquares(keras.layers.Layer):  # type: ignore[misc]
             return sum_of_squares(inputs, self.axis)
         # The axes inside a row first: what crosses batches is summed along axis 0 alone.
         *inner, outer = sorted(_axes(self.axis, len(inputs.shape)), reverse=True)
-        terms = ops.square(_widen(inputs))
+        terms = _squares(inputs)
         for index in inner:
             terms = tree_sum(terms, index)
         return compensated_tree_sum(terms, outer)
@@ -146,6 +150,15 @@ class L2Normalization(keras.layers.Layer):  # type: ignore[misc]
 def _axes(axis: int | tuple[int, ...] | list[int], rank: int) -> tuple[int, ...]:
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     return tuple(index % rank for index in axes)
+
+
+def _squares(x: Any) -> Any:
+    squares = ops.square(_widen(x))
+    if keras.backend.standardize_dtype(x.dtype) == "float64":
+        # These are rounded. Compilers fuse a rounded square with the addition that follows, here
+        # and not there, which changes bits; they can't reach through a minimum.
+        squares = ops.minimum(squares, _LARGEST_FLOAT64)
+    return squares
 
 
 def _widen(x: Any) -> Any:

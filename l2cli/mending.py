@@ -80,6 +80,8 @@ class Mender:
     def _place(self, position: Array, row_number: Callable[[int], int]) -> str:
         rank = len(self.output.shape)
         name = f"{self.output.label}, " if self.output.name else ""
+        if len(self.axes) == rank:
+            return f"{name}the one vector"
         if self.axes == tuple(range(1, rank)):
             return f"{name}row {row_number(int(position[0]))}"
         free = iter(int(index) for index in position)

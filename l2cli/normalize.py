@@ -58,7 +58,8 @@ def normalize_file(
     dry_run
         Choose and check only. Nothing is written and no backend loaded.
     progress
-        Called with the bytes read so far and the bytes to read in all.
+        Called after every batch, and before the destination appears, with the bytes read so
+        far and the bytes to read in all. What it raises ends the run; nothing is left then.
 
     Raises
     ------
@@ -80,7 +81,11 @@ def normalize_file(
         chosen = _choose(reader, options)
         report = _report(source, target, kind, chosen)
         if not dry_run:
-            with _writing(target), replacing(target, like=source, overwrite=overwrite) as sibling:
+            with (
+                _writing(target),
+                replacing(target, like=source, overwrite=overwrite) as sibling,
+                _naming(target, sibling),
+            ):
                 _normalize(reader, chosen, options, sibling, report, progress)
                 if _fingerprint(source) != before:
                     raise SourceError(f"{source} changed while it was read; run again")
@@ -144,12 +149,22 @@ def _writing(target: Path) -> Iterator[None]:
         ) from exc
 
 
+@contextlib.contextmanager
+def _naming(target: Path, sibling: Path) -> Iterator[None]:
+    """Speak of the destination where a writer speaks of the sibling that it knows."""
+    try:
+        yield
+    except DestinationError as exc:
+        raise DestinationError(str(exc).replace(str(sibling), str(target))) from exc
+
+
 def _choose(reader: Reader, options: NormalizeOptions) -> Chosen:
     """Return each array to normalize, and what it becomes."""
     chosen = [(array, options.output(array)) for array in select(reader, options.select)]
     for array, _ in chosen:
         options.axes(array)
-    if is_ann_benchmarks(reader.arrays()):
+    taken = {name for array, _ in chosen for name in array.names}
+    if taken & {"train", "test"} and is_ann_benchmarks(reader.arrays()):
         reader.notes.append(ANN_NOTE)
     return chosen
 
@@ -201,8 +216,11 @@ def _normalize(
             writer.write,
         )
         writer.finish()
+    count.tell()
     for array_report in report.arrays:
-        array_report.counts = normalizers[array_report.name].counts
+        normalizer = normalizers[array_report.name]
+        array_report.counts = normalizer.counts
+        array_report.shape = (*array_report.shape[:1], *normalizer.row_shape)
     if backend.cache_info().currsize:
         report.backend, report.device = backend().name, backend().device
 
@@ -217,6 +235,10 @@ class _ByteCount:
 
     def __call__(self, batch: Batch) -> Batch:
         self._done += batch.rows.nbytes
+        self.tell()
+        return batch
+
+    def tell(self) -> None:
+        """Say how far it has come."""
         if self._progress is not None:
             self._progress(self._done, self._total)
-        return batch

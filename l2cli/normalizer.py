@@ -6,13 +6,14 @@ sums alone it is known which vectors are ordinary; the few others are done again
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from l2cli import exact
-from l2cli.arrays import FLOAT_DTYPES, numpy_dtype, rows_per_batch
+from l2cli.arrays import BATCH_BYTES, FLOAT_DTYPES, numpy_dtype
 from l2cli.errors import SourceError
 from l2cli.mending import Mender
 from l2cli.report import Counts
@@ -39,6 +40,8 @@ _TRUSTED_SUMS = {
     "float32": (2.0**-112, 2.0**300),
     "float64": (2.0**-900, 2.0**1000),
 }
+_LOWEST_TRUSTED_FOR_FLOAT64 = 2.0**-32
+"""What the lower bound rises to where narrower rows become float64 and 2**-110 is promised."""
 
 
 def make_normalizer(
@@ -48,7 +51,9 @@ def make_normalizer(
 
     ``backend`` is called when the first graph is needed: an empty array needs none.
     """
-    kind = SpanningNormalizer if 0 in options.axes(array) else RowNormalizer
+    kind: type[Normalizer] = SpanningNormalizer if 0 in options.axes(array) else RowNormalizer
+    if 0 in output.shape:
+        kind = EmptyNormalizer
     return kind(array, output, options, backend)
 
 
@@ -69,7 +74,6 @@ class Normalizer(ABC):
         self, array: ArraySpec, output: ArraySpec, options: NormalizeOptions, backend: LoadBackend
     ) -> None:
         self.counts = Counts()
-        self._array = array
         self._output = output
         self._backend = backend
         self._options = options
@@ -79,6 +83,13 @@ class Normalizer(ABC):
         self._dtype = array.dtype if array.dtype in FLOAT_DTYPES else "float64"
         self._graphs: dict[Step, tuple[int, Graph]] = {}
         self._row_shape: tuple[int, ...] | None = None
+        self._is_ragged = False
+
+    @property
+    def row_shape(self) -> tuple[int | None, ...]:
+        """The shape of the rows that went out; of what was promised where they differ."""
+        is_uniform = self._row_shape is not None and not self._is_ragged
+        return self._row_shape if is_uniform and self._row_shape else self._output.shape[1:]
 
     @abstractmethod
     def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
@@ -96,15 +107,16 @@ class Normalizer(ABC):
 
     def _rows(self, batch: Batch) -> Array:
         rows = batch.rows[..., : self._options.truncate_dim]
-        if self._row_shape is None:
+        if self._row_shape is None and len(rows):
             self._row_shape = rows.shape[1:]
+        self._is_ragged |= len(rows) > 0 and rows.shape[1:] != self._row_shape
         return np.ascontiguousarray(rows, numpy_dtype(self._dtype))
 
     def _run(self, step: Step, rows: Array, *sums: Array) -> list[Array]:
         """Run the graph of ``step`` over ``rows``, padded to the rows that it was made for."""
         capacity, graph = self._graphs.get(step, (0, None))
         if graph is None or capacity < len(rows):
-            capacity = self._capacity(len(rows))
+            capacity = _capacity(rows)
             graph = self._backend().compile(self._spec(step, (capacity, *rows.shape[1:])))
             self._graphs[step] = capacity, graph
         if len(rows) < capacity:
@@ -113,11 +125,6 @@ class Normalizer(ABC):
             rows = padded
         return graph(rows, *sums)
 
-    def _capacity(self, num_rows: int) -> int:
-        # Small arrays are rounded up, so that one graph serves many of about the same size.
-        small = 2 * num_rows < rows_per_batch(self._array, self._options.batch_size)
-        return 1 << (num_rows - 1).bit_length() if small else num_rows
-
     def _spec(self, step: Step, shape: tuple[int, ...]) -> GraphSpec:
         output, epsilon = self._output.dtype, self._options.epsilon
         return GraphSpec(step, shape, self._dtype, output, self._axes, epsilon)
@@ -125,6 +132,8 @@ class Normalizer(ABC):
     def _trust(self, sums: Array) -> Array:
         """Return which sums are of ordinary vectors, and count the vectors."""
         low, high = _TRUSTED_SUMS[self._dtype]
+        if self._output.dtype == "float64" != self._dtype:
+            low = _LOWEST_TRUSTED_FOR_FLOAT64
         trusted: Array = (sums >= low) & (sums <= high)
         self.counts.num_rows += sums.size
         self.counts.floored += int((trusted & (sums < self._options.epsilon)).sum())
@@ -148,6 +157,12 @@ class Normalizer(ABC):
         return normalized
 
 
+def _capacity(rows: Array) -> int:
+    """Return how many rows a graph is made for whose first batch is ``rows``."""
+    # Small ones are rounded up, so that one graph serves many arrays of about the same size.
+    return 1 << (len(rows) - 1).bit_length() if 2 * rows.nbytes < BATCH_BYTES else len(rows)
+
+
 class RowNormalizer(Normalizer):
     """Vectors that lie within a row each."""
 
@@ -157,8 +172,8 @@ class RowNormalizer(Normalizer):
     def normalize(self, batch: Batch) -> Array:
         rows = self._rows(batch)
         self.counts.null += batch.num_null
-        if rows.size == 0:
-            return self._without_components(rows)
+        if not len(rows):
+            return rows.astype(numpy_dtype(self._output.dtype))
         if rows.shape[1:] == self._row_shape:
             outputs = self._run("normalize", rows)
             normalized, sums = (output[: len(rows)] for output in outputs)
@@ -173,11 +188,17 @@ class RowNormalizer(Normalizer):
         self._mender.judge(norms, np.argwhere(~trusted), batch.row_number)
         return self._mended(normalized, rows, ~trusted, norms)
 
-    def _without_components(self, rows: Array) -> Array:
-        num_vectors = int(np.prod([n for i, n in enumerate(rows.shape) if i not in self._axes]))
-        self.counts.num_rows += num_vectors
-        self.counts.zero += num_vectors
-        return rows.astype(numpy_dtype(self._output.dtype))
+
+class EmptyNormalizer(Normalizer):
+    """An array without a single component: its vectors, if there are any, are zero rows."""
+
+    def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
+        lengths = [length or 0 for length in self._output.shape]
+        free = [length for axis, length in enumerate(lengths) if axis not in self._axes]
+        self.counts.num_rows = self.counts.zero = math.prod(free)
+
+    def normalize(self, batch: Batch) -> Array:
+        return batch.rows.astype(numpy_dtype(self._output.dtype))
 
 
 class SpanningNormalizer(Normalizer):
@@ -189,7 +210,8 @@ class SpanningNormalizer(Normalizer):
         total: tuple[Array, Array] | None = None
         for batch in read():
             high, low = self._run("sum", self._rows(batch))
-            total = (high, low) if total is None else add_compensated(total, (high, low))
+            with np.errstate(invalid="ignore"):
+                total = (high, low) if total is None else add_compensated(total, (high, low))
         if total is None:
             return
         self._sums = total[0] + total[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from l2cli.arrays import FLOAT_DTYPES
@@ -11,6 +11,13 @@ from l2cli.errors import OptionError, SourceError
 
 if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec
+
+_CHOICES = {
+    "backend": ("auto", "jax", "tensorflow"),
+    "dtype": ("same", *FLOAT_DTYPES),
+    "zero_rows": ("keep", "error"),
+    "nonfinite": ("error", "keep", "zero"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,13 @@ class NormalizeOptions:
     allow_external: bool = False
 
     def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                expected = ", ".join(choices)
+                raise OptionError(f"{name} is {getattr(self, name)!r}, expected {expected}")
+        for name in ("select", "axis"):
+            if not isinstance(getattr(self, name), tuple):
+                raise OptionError(f"{name} is {getattr(self, name)!r}, expected a tuple")
         if not self.axis:
             raise OptionError("axis: none given, expected at least one")
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
@@ -75,8 +89,6 @@ class NormalizeOptions:
             Where its integers would have to become floats unasked, or it has fewer
             components than ``truncate_dim`` keeps.
         """
-        from dataclasses import replace
-
         dtype = array.dtype if self.dtype == "same" else self.dtype
         if dtype not in FLOAT_DTYPES:
             raise SourceError(
@@ -97,7 +109,7 @@ class NormalizeOptions:
         for axis in self.axis:
             if not -rank <= axis < rank:
                 raise SourceError(
-                    f"{array.label} has {rank} axes, so axis {axis} is out of range; "
+                    f"{array.label} has rank {rank}, so axis {axis} is out of range; "
                     f"expected {-rank} to {rank - 1}"
                 )
         return tuple(sorted({axis % rank for axis in self.axis}))
@@ -108,8 +120,8 @@ class NormalizeOptions:
             return shape
         if self.axes(array) != (len(shape) - 1,) or len(shape) < 2:
             raise SourceError(
-                f"--truncate-dim keeps the first components of rows, along the last axis; "
-                f"{array.label} has {len(shape)} axes and --axis is {self.axis[0]}"
+                "--truncate-dim keeps the first components of rows, along the last axis; "
+                f"{array.label} has rank {len(shape)} and --axis is {self.axis[0]}"
             )
         if shape[-1] is not None and shape[-1] < keep:
             raise SourceError(

@@ -43,7 +43,8 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
     if not candidates:
         raise SelectionError(_listing(f"{reader.path} holds no array to normalize", reader, arrays))
     if is_ann_benchmarks(arrays):
-        return [array for array in candidates if array.name in ("train", "test")] or candidates
+        taken = [array for array in candidates if {"train", "test"} & set(array.names)]
+        return taken or candidates
     if len(candidates) > 1:
         candidates = _preferred(candidates)
     if len(candidates) > 1:
@@ -61,7 +62,7 @@ def why_not(array: ArraySpec, min_rank: int) -> str:
         return array.refusal
     if array.dtype not in FLOAT_DTYPES:
         return "integers, unless named" if array.name else "integers; choose a --dtype"
-    if _last(array.name) in NEVER:
+    if any(_last(name) in NEVER for name in array.names):
         return "a search result, unless named"
     if len(array.shape) < min_rank:
         return "one number a row, unless named"
@@ -70,16 +71,17 @@ def why_not(array: ArraySpec, min_rank: int) -> str:
 
 def is_ann_benchmarks(arrays: Sequence[ArraySpec]) -> bool:
     """Whether the container has the layout of ann-benchmarks, with the true neighbors in it."""
-    return {array.name for array in arrays} >= _ANN_BENCHMARKS
+    return {name for array in arrays for name in array.names} >= _ANN_BENCHMARKS
 
 
 def _named(reader: Reader, arrays: list[ArraySpec], patterns: Sequence[str]) -> list[ArraySpec]:
     chosen: list[ArraySpec] = []
     for pattern in patterns:
-        found = [array for array in arrays if _matches(array.name, pattern)]
+        # A name in full is meant to the letter, whatever else it could match as a glob.
+        exact = [array for array in arrays if pattern.removeprefix("/") in array.names]
+        found = exact or [array for array in arrays if _matches(array, pattern)]
         usable = [array for array in found if not array.refusal]
-        if not any(array.name == pattern.removeprefix("/") for array in found):
-            # A glob reaches for vectors; what is none of them has to be named in full.
+        if not exact and _is_glob(pattern):
             usable = [array for array in usable if not why_not(array, min_rank=1)]
         group = None if usable else reader.group(pattern)
         if group is not None:
@@ -93,15 +95,22 @@ def _named(reader: Reader, arrays: list[ArraySpec], patterns: Sequence[str]) -> 
     return sorted(chosen, key=lambda array: arrays.index(array) if array in arrays else -1)
 
 
-def _matches(name: str, pattern: str) -> bool:
-    pattern = pattern.removeprefix("/")
-    return fnmatchcase(name, pattern) or ("/" not in pattern and fnmatchcase(_last(name), pattern))
+def _matches(array: ArraySpec, pattern: str) -> bool:
+    """Whether a glob matches a name of ``array``: the last part alone where it has no slash."""
+    names = array.names if "/" in pattern else [*array.names, *map(_last, array.names)]
+    return any(fnmatchcase(name, pattern.removeprefix("/")) for name in names)
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(character in pattern for character in "*?[")
 
 
 def _preferred(candidates: list[ArraySpec]) -> list[ArraySpec]:
-    names = [(_last(array.name).lower(), array) for array in candidates]
-    exact = [array for name, array in names if name in PREFERRED]
-    containing = [array for name, array in names if any(word in name for word in PREFERRED)]
+    names = [(array, [_last(name).lower() for name in array.names]) for array in candidates]
+    exact = [array for array, lasts in names if any(last in PREFERRED for last in lasts)]
+    containing = [
+        array for array, lasts in names if any(word in last for last in lasts for word in PREFERRED)
+    ]
     return exact or containing or candidates
 
 

@@ -32,7 +32,7 @@ def worst_ulp(result: Array, rows: Array, epsilon: float = 1e-12, negligible: fl
     exponent = np.maximum(exponent, int(np.frexp(np.longdouble(info.smallest_normal))[1]) - 1)
     ulp = np.ldexp(np.longdouble(1), exponent - info.nmant)
     error = np.abs(result.astype(np.float64).astype(np.longdouble) - truth)
-    return float(np.where(error > negligible, error / ulp, 0).max())
+    return float(np.where(error <= negligible, 0, error / ulp).max())
 
 
 def rows_of_all_sizes(dtype: Any, num_rows: int, dim: int, seed: int = 0) -> Array:

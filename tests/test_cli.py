@@ -152,14 +152,14 @@ def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
         (["normalize", "."], 2, ". is a folder"),
         (["normalize", "-"], 2, "reading a pipe is not there yet"),
         (["normalize"], 2, "reading a pipe is not there yet"),
-        (["normalize", "x.npy", "--axis", "2"], 3, "has 2 axes, so axis 2 is out of range"),
+        (["normalize", "x.npy", "--axis", "2"], 3, "has rank 2, so axis 2 is out of range"),
         (["normalize", "x.npy", "--axis", "a"], 2, "'a' is not INT"),
         (["normalize", "x.npy", "--epsilon", "-1"], 2, "epsilon is -1.0, expected"),
         (["normalize", "x.npy", "--truncate-dim", "21"], 3, "has only 20 components"),
         (["normalize", "x.npy", "--truncate-dim", "2", "--axis", "0"], 3, "along the last axis"),
         (["normalize", "x.npy", "-s", "emb"], 3, "holds no array 'emb'"),
         (["normalize", "x.npy", "--device", "gpu"], 2, "jax sees no GPU"),
-        (["normalize", "x.npy", "--device", "tpu"], 2, "--device tpu"),
+        (["normalize", "x.npy", "--device", "tpu"], 2, "device is 'tpu', expected auto, cpu, gpu"),
         (["normalize", "x.npy", "--backend", "torch"], 2, "'torch' is not one of"),
         (["normalize", "x.npy", "--bacth-size", "1"], 2, "--batch-size"),
         (["nromalize", "x.npy"], 2, "No such command 'nromalize'"),
@@ -247,8 +247,8 @@ def test_a_library_that_crashes_ends_in_a_message(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert err == (
-        f"l2norm: {source}: the library that reads it crashed (SIGSEGV), so the file is most "
-        "likely damaged; nothing was written\n"
+        f"l2norm: {source}: a library crashed (SIGSEGV) on it, most likely because it is damaged; "
+        "nothing was written; --debug shows what the library said\n"
     )
     assert _names(tmp_path) == ["x.h5"]
 
@@ -280,6 +280,43 @@ def test_a_closed_pipe_ends_quietly(source: Path) -> None:
         ["bash", "-c", f"{command} | head -c 1"], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("redirect", ["2>&-", ">&-", "<&-", "2>/dev/full"])
+def test_closed_or_full_streams_are_no_failure(source: Path, redirect: str) -> None:
+    command = " ".join(f"'{part}'" for part in _program("normalize", str(source)))
+    done = subprocess.run(["bash", "-c", f"{command} {redirect}"], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert np.load(source.with_name("x.normalized.npy")).shape == (200, 20)
+
+
+def test_a_backend_that_dies_is_said(source: Path) -> None:
+    done = l2norm("normalize", source, XLA_FLAGS="--xla_no_such_flag=1")
+    assert done.code == 3
+    assert "gave up with exit code 1; nothing was written; --debug shows" in done.err
+    assert _names(source.parent) == ["x.npy"]
+    done = l2norm("normalize", source, JAX_PLATFORMS="bogus")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "jax finds no device to run on" in done.err
+
+
+def test_an_interrupt_that_a_library_swallows_is_heard_later() -> None:
+    script = (
+        "import os, signal\nfrom l2cli.cli import interruption\ninterruption.listen()\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGTERM)\nexcept KeyboardInterrupt: pass\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "try:\n    interruption.check()\nexcept KeyboardInterrupt: print('heard')"
+    )
+    done = subprocess.run([*_program()[:2], script], capture_output=True, text=True, check=True)
+    assert done.stdout == "heard\n"
+
+
+def test_names_can_not_drive_the_terminal(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **{"r\x1b[31m\n": np.ones((2, 2))})  # type: ignore[arg-type]
+    for command in ("inspect", "normalize"):
+        done = l2norm(command, "x.npz", cwd=tmp_path)
+        assert "\x1b" not in done.out + done.err
+        assert "r\\x1b[31m\\n" in done.out + done.err
 
 
 def test_progress_is_drawn_on_request(source: Path) -> None:

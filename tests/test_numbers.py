@@ -179,6 +179,31 @@ def test_rows_without_components_are_zero_rows(backend: BackendProcess) -> None:
     assert (counts.num_rows, counts.zero) == (5, 5)
 
 
+def test_float64_out_of_narrower_rows_keeps_their_smallest_components(
+    backend: BackendProcess,
+) -> None:
+    for dtype in ("float32", BFLOAT16):
+        rows = np.full((1, 64), 1e-7, dtype)
+        rows[0, 0] = 5e-39
+        for epsilon in (0.0, 1e-12):
+            result, _ = backend.run(rows, dtype="float64", epsilon=epsilon)
+            assert worst_ulp(result, rows, epsilon, 2.0**-110) <= 4
+
+
+@pytest.mark.parametrize("epsilon", [1e76, 1e78, 1e100])
+def test_a_large_epsilon_is_no_zero(backend: BackendProcess, epsilon: float) -> None:
+    rows = np.full((1, 2), 2.0**115, BFLOAT16)
+    _assert_exact(backend.run(rows, epsilon=epsilon)[0], rows, epsilon)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_batch_size_changes_no_bit_along_axis_0(backend: BackendProcess, dtype: Any) -> None:
+    rows = np.random.default_rng(8).standard_normal((1000, 64)).astype(dtype)
+    whole = backend.run(rows, axis=(0,))[0].tobytes()
+    for batch_size in (1, 7, 500):
+        assert backend.run(rows, axis=(0,), batch_size=batch_size)[0].tobytes() == whole
+
+
 def test_the_reference_is_wider_than_what_it_checks() -> None:
     assert np.finfo(np.longdouble).nmant >= 63
     assert true_quotient(np.array([[3.0, 4.0]]))[0, 0] == np.longdouble(3) / 5

@@ -72,6 +72,22 @@ def test_names_may_be_globs_and_last_components() -> None:
     assert _select(arrays, "z") == ["z"]
 
 
+def test_a_name_in_full_is_meant_to_the_letter() -> None:
+    arrays = [_array("emb"), _array("backup/emb"), _array("emb[4]")]
+    assert _select(arrays, "emb") == ["emb"]
+    assert _select(arrays, "/emb") == ["emb"]
+    assert _select(arrays, "emb[4]") == ["emb[4]"]
+    assert _select(arrays, "*/emb") == ["backup/emb"]
+    with pytest.raises(SelectionError, match="holds no array"):
+        _select(arrays[1:2], "/emb")
+
+
+def test_any_name_of_an_array_will_do() -> None:
+    linked = ArraySpec("a/data", (3, 2), "float32", aliases=("embedding", "base"))
+    assert _select([linked, _array("other")]) == ["a/data"]
+    assert _select([linked, _array("other")], "base") == ["a/data"]
+
+
 def test_a_name_that_is_not_there_lists_what_is() -> None:
     with pytest.raises(
         SelectionError, match=r"holds no array 'emb'; it holds x \(10 × 4 float32\)"

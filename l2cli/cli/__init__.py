@@ -6,23 +6,21 @@ Nothing that a command needs is imported before the command runs, so that ``--he
 from __future__ import annotations
 
 import importlib
-import os
-import signal
 import sys
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 import click
 
 from l2cli import __version__
+from l2cli.cli.interruption import listen
+from l2cli.cli.terminal import discard_output, open_streams, say
 from l2cli.errors import L2NormError, OptionError
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+INTERRUPTED = "l2norm: interrupted; nothing was left behind"
 
 
 class _LazyGroup(click.Group):
@@ -66,9 +64,8 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run the command and exit, with one line for whatever went wrong."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _interrupt)
+    open_streams()
+    listen()
     try:
         with cli.make_context("l2norm", sys.argv[1:]) as context:
             cli.invoke(context)
@@ -76,17 +73,14 @@ def main() -> NoReturn:
     except click.exceptions.Exit as exc:
         sys.exit(exc.exit_code)
     except BrokenPipeError:
-        # The reader has gone, as `head` does. What Python still holds has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()  # The reader has gone, as `head` does.
         sys.exit(EXIT_BROKEN_PIPE)
     except (KeyboardInterrupt, click.Abort):
-        if sys.stderr.isatty():
-            click.echo(err=True)  # The terminal has just written ^C.
-        _say("interrupted; nothing was left behind")
+        say(INTERRUPTED)
         sys.exit(EXIT_INTERRUPTED)
     except click.UsageError as exc:
         where = exc.ctx.command_path if exc.ctx else "l2norm"
-        _say(f"{exc.format_message().rstrip('.')}; see {where} --help")
+        say(f"l2norm: {exc.format_message().rstrip('.')}; see {where} --help")
         sys.exit(EXIT_USAGE)
     except (L2NormError, click.ClickException) as exc:
         _fail(exc)
@@ -95,22 +89,15 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def _fail(exc: Exception) -> NoReturn:
     if "--debug" in sys.argv:
         import traceback
 
         traceback.print_exception(exc)
-    if isinstance(exc, L2NormError):
-        _say(str(exc))
+    if isinstance(exc, OSError) and exc.filename is not None:
+        say(f"l2norm: {exc.filename}: {exc.strerror}")
+    elif isinstance(exc, L2NormError):
+        say(f"l2norm: {exc}")
     else:
-        _say(f"unexpected {type(exc).__name__}: {exc}; --debug shows where it came from")
+        say(f"l2norm: unexpected {type(exc).__name__}: {exc}; --debug shows where")
     sys.exit(EXIT_USAGE if isinstance(exc, OptionError) else EXIT_FAILED)
-
-
-def _say(message: str) -> None:
-    click.echo(f"l2norm: {' '.join(message.split())}", err=True)

@@ -1,8 +1,8 @@
 """Work in a child process, so that a crash of a C library ends in a message and not in silence.
 
-HDF5 and Arrow have crashed on malformed files. A fork before anything heavy is imported costs
-about a millisecond. The child does everything; the parent waits, passes signals on, and says
-what happened.
+HDF5 and Arrow have crashed on malformed files, XLA on flags that it doesn't know. A fork before
+anything heavy is imported costs about a millisecond. The child does everything; the parent
+waits, passes signals on, and says what happened.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from l2cli.cli.interruption import SIGNALS
 from l2cli.errors import FormatError, L2NormError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     T = TypeVar("T")
-
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], None]) -> T:
@@ -108,7 +107,7 @@ class _forwarding:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        for number in _FORWARDED:
+        for number in SIGNALS:
             self._before[number] = signal.signal(number, self._forward)
 
     def __exit__(self, *exc_info: object) -> None:
@@ -122,13 +121,18 @@ class _forwarding:
 
 def _describe_death(subject: str, status: int) -> str:
     number = os.waitstatus_to_exitcode(status)
-    name = signal.Signals(-number).name if number < 0 else f"exit code {number}"
+    if number >= 0:
+        return (
+            f"{subject}: the process that worked on it gave up with exit code {number}; nothing "
+            "was written; --debug shows what it said"
+        )
+    name = signal.Signals(-number).name
     if name == "SIGKILL":
         return (
             f"{subject}: the system killed the process that read it, most likely for want of "
             "memory; nothing was written"
         )
     return (
-        f"{subject}: the library that reads it crashed ({name}), so the file is most likely "
-        "damaged; nothing was written"
+        f"{subject}: a library crashed ({name}) on it, most likely because it is damaged; "
+        "nothing was written; --debug shows what the library said"
     )

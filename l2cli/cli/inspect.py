@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def command(
 
     No numbers are read and no backend is loaded.
     """
+    from l2cli.cli.terminal import say
     from l2cli.errors import L2NormError
 
     failed = False
@@ -41,7 +43,7 @@ def command(
         except L2NormError as exc:
             if len(sources) == 1:
                 raise
-            click.echo(f"l2norm: {exc}", err=True)
+            say(f"l2norm: {exc}")
             failed = True
             continue
         if as_json:
@@ -62,22 +64,25 @@ def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection:
             silence_libraries()
         return inspect_file(source, allow_external=allow_external)
 
-    if not detect(source).native:
-        return inspect_file(source, allow_external=allow_external)
+    detect(source)
     return run_guarded(work, str(source), lambda pid: None)
 
 
 def _table(inspection: Inspection) -> str:
+    from l2cli.cli.terminal import printable
     from l2cli.report import shape_text
 
-    rows = [("array", "shape", "dtype", "layout", "")]
+    rows: list[tuple[str, ...]] = [("array", "shape", "dtype", "layout", "")]
     for array in inspection.arrays:
         shape, state = shape_text(array.shape), "chosen" if array.chosen else array.reason
         rows.append((array.name or "(the array)", shape, array.dtype, array.layout, state))
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [f"{inspection.source}: {inspection.format}"]
+    lines = [printable(f"{inspection.source}: {inspection.format}")]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)]
-        lines.append(("  " + "  ".join(cells) + "  " + row[4]).rstrip())
+        line = "  " + "  ".join(cells)
+        is_long = len(line) + 2 + len(row[4]) > shutil.get_terminal_size().columns
+        lines.append((line + ("\n      " if is_long else "  ") + row[4]).rstrip())
     lines += [f"note: {note}" for note in inspection.notes]
     return "\n".join(lines)

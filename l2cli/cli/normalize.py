@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from l2cli.cli.terminal import say
 from l2cli.errors import OptionError
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ def _require_file(source: Path | None) -> Path:
 def _require_file_name(destination: str | None) -> Path | None:
     if destination == "-":
         raise OptionError("-o -: writing to a pipe is not there yet; name a file")
+    if destination == "":
+        raise OptionError("-o is empty; name a file")
     if destination is not None and (destination.endswith("/") or os.path.isdir(destination)):
         raise OptionError(f"-o {destination} is a folder, which is not there yet; name a file")
     return None if destination is None else Path(destination)
@@ -187,6 +190,7 @@ def _run(
 ) -> Report:
     from l2cli.atomic import remove_siblings
     from l2cli.cli.guard import run_guarded
+    from l2cli.cli.interruption import check
     from l2cli.cli.terminal import progress_bar, silence_libraries
     from l2cli.formats import detect
     from l2cli.normalize import normalize_file
@@ -197,11 +201,15 @@ def _run(
     def work() -> Report:
         if not debug:
             silence_libraries()
-        with progress_bar(show_progress, source.name) as advance:
+        with progress_bar(show_progress, source.name) as draw:
+
+            def advance(done: int, total: int) -> None:
+                check()
+                draw(done, total)
+
             return normalize_file(source, destination, options, progress=advance, **flags)
 
-    if not detect(source).native:
-        return work()
+    detect(source)
     folder = Path(os.path.realpath(destination or source)).parent
     return run_guarded(work, str(source), partial(remove_siblings, folder))
 
@@ -210,6 +218,6 @@ def _print(report: Report, *, quiet: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     elif not quiet:
-        click.echo(str(report), err=True)
+        say(str(report))
         for note in report.notes:
-            click.echo(f"note: {note}", err=True)
+            say(f"note: {note}")

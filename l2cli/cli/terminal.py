@@ -20,6 +20,7 @@ def silence_libraries() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     warnings.simplefilter("ignore")
+    sys.unraisablehook = lambda unraisable: None
     with contextlib.suppress(OSError):
         terminal = os.dup(2)
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -28,9 +29,41 @@ def silence_libraries() -> None:
         sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="replace")
 
 
+def printable(text: str) -> str:
+    """Return ``text`` with control characters spelt out: a file's names are not to be trusted."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def say(text: str) -> None:
+    """Write a line to standard error. Where nobody can read it, that is no error."""
+    try:
+        print(printable(text), file=sys.stderr, flush=True)
+    except OSError:
+        discard_output()
+
+
+def open_streams() -> None:
+    """Open on nothing what the caller closed, so that no file is mistaken for a stream."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def discard_output() -> None:
+    """Send what is still held for standard output and standard error nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
 @contextlib.contextmanager
-def progress_bar(show: bool | None, title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a callback that draws a progress bar over bytes, or ``None`` where none is wanted.
+def progress_bar(show: bool | None, title: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback that draws a progress bar over bytes, or does nothing.
 
     Parameters
     ----------
@@ -38,7 +71,7 @@ def progress_bar(show: bool | None, title: str) -> Iterator[Callable[[int, int],
         ``None`` shows it if standard error is a terminal.
     """
     if not (sys.stderr.isatty() if show is None else show):
-        yield None
+        yield lambda done, total: None
         return
     from tqdm import tqdm
 

@@ -93,6 +93,8 @@ def detect(path: Path) -> Format:
         Where it is of no format that can be read; the message says what it seems to be.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{path} is not a regular file")
         with path.open("rb") as file:
             start = file.read(64)
             for kind in FORMATS:

@@ -49,7 +49,7 @@ class NpzReader(Reader):
         self.members = {
             info.filename.removesuffix(_SUFFIX): info
             for info in self.archive.infolist()
-            if info.filename.endswith(_SUFFIX)
+            if info.filename.endswith(_SUFFIX) or self._begins_like_npy(info)
         }
         if not self.members:
             names = ", ".join(self.archive.namelist()[:3]) or "nothing"
@@ -66,6 +66,13 @@ class NpzReader(Reader):
             yield
         except _DAMAGE as exc:
             raise FormatError(f"{self.path} is a damaged zip archive: {exc}") from exc
+
+    def _begins_like_npy(self, info: zipfile.ZipInfo) -> bool:
+        """Whether NumPy would load the member: it goes by the magic string alone."""
+        if info.flag_bits & 1 or info.is_dir():
+            return False
+        with self.damage(), self.archive.open(info) as stream:
+            return stream.read(len(MAGIC)) == MAGIC
 
     def arrays(self) -> list[ArraySpec]:
         repeated = Counter(self.archive.namelist())
@@ -205,19 +212,26 @@ class NpzWriter(Writer):
             return stream.read()
 
     def _copy(self, info: zipfile.ZipInfo) -> None:
-        with (
-            self._source.damage(),
-            self._source.archive.open(info) as before,
-            self._open(info, info.file_size) as after,
-        ):
-            shutil.copyfileobj(before, after, 2**20)
+        with contextlib.ExitStack() as stack:
+            with self._source.damage():
+                before = stack.enter_context(self._source.archive.open(info))
+            after = stack.enter_context(self._open(info, info.file_size))
+            while True:
+                # What goes wrong while it is written is no damage of the source.
+                with self._source.damage():
+                    block = before.read(2**20)
+                if not block:
+                    break
+                after.write(block)
 
     def _open(self, like: zipfile.ZipInfo, size: int) -> IO[bytes]:
         info = zipfile.ZipInfo(like.filename, like.date_time)
         info.compress_type = like.compress_type
         info.comment = like.comment
         info.create_system = like.create_system
+        info.internal_attr = like.internal_attr
         info.external_attr = like.external_attr
+        info.extra = _without_sizes(like.extra)
         info.file_size = size
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Two members of one name were two in the source.
@@ -265,6 +279,17 @@ class _MemberWriter:
     def abandon(self) -> None:
         if self._spool is not None:
             self._spool.close()
+
+
+def _without_sizes(extra: bytes) -> bytes:
+    """Return a member's extra fields but the ZIP64 one, which zipfile writes itself."""
+    kept, rest = b"", extra
+    while len(rest) >= 4:
+        size = 4 + int.from_bytes(rest[2:4], "little")
+        if rest[:2] != b"\x01\x00":
+            kept += rest[:size]
+        rest = rest[size:]
+    return kept
 
 
 @contextlib.contextmanager

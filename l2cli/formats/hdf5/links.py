@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import h5py
-from h5py import h5d, h5g, h5l, h5o, h5p
+from h5py import h5d, h5f, h5g, h5l, h5o, h5p
 
 
 class Link(NamedTuple):
@@ -56,6 +56,28 @@ def objects(file: h5py.File) -> list[Link]:
         first.setdefault(link.address, link)
     first.pop(address_of(file["/"].id), None)
     return list(first.values())
+
+
+def names_by_address(file: h5py.File) -> dict[int, list[str]]:
+    """Return, for each object, the paths of all hard and soft links that lead to it."""
+    found: dict[int, list[str]] = {}
+    for link in links(file):
+        address = link.address if link.kind == h5l.TYPE_HARD else _soft_target(file, link)
+        if address is not None:
+            found.setdefault(address, []).append(to_name(link.path))
+    return found
+
+
+def _soft_target(file: h5py.File, link: Link) -> int | None:
+    """Return the address of what a soft link leads to, if that is in the same file."""
+    if link.kind != h5l.TYPE_SOFT:
+        return None
+    try:
+        target = h5o.open(file.id, link.path)
+        is_here = h5f.get_name(target) == h5f.get_name(file.id)
+        return address_of(target) if is_here else None
+    except (OSError, RuntimeError, KeyError, ValueError):
+        return None
 
 
 def address_of(identifier: h5g.GroupID | h5d.DatasetID) -> int:

@@ -14,7 +14,7 @@ from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
 from l2cli.formats.base import Reader
 from l2cli.formats.hdf5.describe import LOSSY_FILTERS, describe, external_refusal, filters
 from l2cli.formats.hdf5.errors import explain, translated
-from l2cli.formats.hdf5.links import Link, links, objects, to_name
+from l2cli.formats.hdf5.links import Link, links, names_by_address, objects, to_name
 from l2cli.formats.hdf5.storage import chunk_rows, open_dataset, read_rows
 from l2cli.formats.hdf5.writer import Hdf5Writer
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-_FLATTENED = ("train", "test")
+_FLATTENED = frozenset({"train", "test"})
 """What an ann-benchmarks file stores as one long row of numbers where its type is sparse."""
 
 
@@ -74,13 +74,17 @@ class Hdf5Reader(Reader):
             yield Batch(array, rows, start)
 
     def _describe_all(self) -> Iterator[ArraySpec]:
-        flattened = _FLATTENED if _is_flattened(self.file) else ()
+        flattened = _FLATTENED if _is_flattened(self.file) else frozenset()
+        names = names_by_address(self.file)
         for link in objects(self.file):
             array = self._describe_object(link)
-            if array is not None and array.name in flattened:
-                yield replaced(array, refusal="a flattened sparse array")
-            elif array is not None:
-                yield array
+            if array is None:
+                continue
+            aliases = tuple(name for name in names[link.address] if name != array.name)
+            array = replaced(array, aliases=aliases)
+            if not flattened.isdisjoint(array.names):
+                array = replaced(array, refusal="a flattened sparse array")
+            yield array
         for link in links(self.file):
             if link.kind == h5l.TYPE_EXTERNAL:
                 yield self._describe_external(link)

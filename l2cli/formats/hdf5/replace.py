@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from h5py import h5, h5a, h5d, h5l, h5o, h5p, h5s, h5t, h5z
+from h5py import h5, h5a, h5d, h5g, h5i, h5l, h5o, h5p, h5s, h5t, h5z
 
 from l2cli.errors import DestinationError
 from l2cli.formats.hdf5.describe import filters
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _MOST_COMPACT_BYTES = 64_000
 """A compact dataset lies in its object header, which ends at 64 KiB."""
+
+_BITSHUFFLE = 32008
 
 
 def replace(file: h5py.File, output: ArraySpec, foreign: h5d.DatasetID | None = None) -> None:
@@ -126,11 +128,29 @@ def _recipe(old: h5d.DatasetID, output: ArraySpec, *, is_foreign: bool) -> _Reci
         space = h5s.create_simple(shape, _longest(old, shape))
     if properties.get_layout() == h5d.CHUNKED:
         _drop_integer_packing(properties, old_type, new_type)
+        _restart_bitshuffle(properties)
         *outer, inner = properties.get_chunk()
         properties.set_chunk((*outer, min(inner, max(1, shape[-1]))))
     elif math.prod(shape) * new_type.get_size() > _MOST_COMPACT_BYTES:
         properties.set_layout(h5d.CONTIGUOUS)
-    return _Recipe(new_type, space, properties, h5o.get_comment(old, b"."))
+    return _Recipe(new_type, space, properties, _comment(old))
+
+
+def _comment(dataset: h5d.DatasetID) -> bytes:
+    # Not h5o.get_comment: where there is no comment, that returns what lay in memory.
+    root = h5g.open(h5i.get_file_id(dataset), b"/")
+    found: bytes = root.get_comment(h5i.get_name(dataset))
+    return found
+
+
+def _restart_bitshuffle(properties: h5p.PropDCID) -> None:
+    """Leave bitshuffle the values that a user gave: it adds its own, of the dtype, anew."""
+    if _BITSHUFFLE not in filters(properties):
+        return
+    pipeline = [properties.get_filter(index) for index in range(properties.get_nfilters())]
+    for code, flags, values, _name in pipeline:
+        properties.remove_filter(code)
+        properties.set_filter(code, flags, values[3:] if code == _BITSHUFFLE else values)
 
 
 def _drop_integer_packing(

@@ -72,6 +72,7 @@ class Hdf5Writer(Writer):
             self._close_dataset()
             self._file.flush()
             self._file.close()
+        self._note_growth()
         for name, output in self._outputs.items():
             if self._num_written[name] != output.num_rows:
                 raise DestinationError(
@@ -97,6 +98,18 @@ class Hdf5Writer(Writer):
         if self._dataset is not None:
             self._dataset.close()
         self._dataset = None
+
+    def _note_growth(self) -> None:
+        before, after = self._reader.path.stat().st_size, self._path.stat().st_size
+        if after > 1.1 * before + 2**20 and not self._is_larger_by_wish():
+            self._reader.notes.append(
+                f"the file grew from {before:,} to {after:,} bytes, since HDF5 did not use freed "
+                "space again (its file-space strategy); h5repack makes it small"
+            )
+
+    def _is_larger_by_wish(self) -> bool:
+        sources = {array.name: array for array in self._reader.arrays()}
+        return any(_is_changed(sources[name], output) for name, output in self._outputs.items())
 
     def _replace_changed(self) -> None:
         """Make room for each output that can't be written over what the source has there."""

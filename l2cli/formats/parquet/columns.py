@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -57,11 +58,11 @@ class Columns:
 
 def single_columns(footer: Footer, schema: ArrowSchema) -> list[Columns]:
     """Return every top-level column of the file as an array, in order."""
-    names = [field.name for field in schema]
+    times = Counter(field.name for field in schema)
     found = []
-    for top, field in enumerate(schema):
-        leaves = tuple(footer.leaves_of(top))
-        spec = _spec(footer, field, leaves, is_unique=names.count(field.name) == 1)
+    for top, field in enumerate(map(_without_view, schema)):
+        leaves = tuple(footer.leaves_of.get(top, ()))
+        spec = _spec(footer, field, leaves, is_unique=times[field.name] == 1)
         found.append(Columns(spec, (field,), (top,), leaves))
     return found
 
@@ -97,6 +98,15 @@ def storage_type(arrow_type: ArrowType) -> ArrowType:
     return arrow_type.storage_type if is_extension else arrow_type
 
 
+def _without_view(field: ArrowField) -> ArrowField:
+    """Return the field with a list for a list view: a file holds them alike."""
+    if pa.types.is_list_view(field.type):
+        return field.with_type(pa.list_(field.type.value_field))
+    if pa.types.is_large_list_view(field.type):
+        return field.with_type(pa.large_list(field.type.value_field))
+    return field
+
+
 def _spec(
     footer: Footer, field: ArrowField, leaves: tuple[int, ...], *, is_unique: bool
 ) -> ArraySpec:
@@ -112,13 +122,14 @@ def _spec(
     dtype = number or _shortened(kind)
     if is_list(arrow_type) and number:
         kind = kind.partition("<")[0]
-        dim = _dim(footer, arrow_type, leaves[0])
-        shape = (*shape, dim)
-        if (dim or 0) * ITEM_SIZES.get(dtype, 0) > _MAX_ROW_BYTES:
-            refusal = f"a row of {dim} components is too large"
+        shape = (*shape, *_row_shape(field.type))
+        if (shape[-1] or 0) * ITEM_SIZES.get(dtype, 0) > _MAX_ROW_BYTES:
+            refusal = f"a row of {shape[-1]} components is too large"
     codec = _codec(footer, leaves[0]) if leaves else ""
     layout = ", ".join(filter(None, (_shortened(kind), codec)))
-    return ArraySpec(field.name, shape, dtype, layout, refusal)
+    num_values = sum(chunk.num_values for chunk in footer.chunks_of[leaves[0]]) if leaves else 0
+    num_bytes = num_values * ITEM_SIZES.get(dtype, 0)
+    return ArraySpec(field.name, shape, dtype, layout, refusal, approximate_bytes=num_bytes)
 
 
 def _refusal(
@@ -130,6 +141,8 @@ def _refusal(
         return "nested columns are not supported"
     if not is_list(arrow_type):
         return "not a list of numbers"
+    if _is_permuted(field.type):
+        return "a tensor whose axes are permuted is not supported"
     value_type = arrow_type.value_type
     if any(is_kind(value_type) for is_kind in _NESTED):
         return "nested lists are not supported"
@@ -139,7 +152,7 @@ def _refusal(
         return "not a list of numbers"
     if _levels(field, arrow_type) != footer.leaves[leaves[0]].levels:
         return "its nesting in the file isn't the usual one of a list"
-    if any(chunk.codec is None for chunk in footer.chunks_of(leaves[0])):
+    if any(chunk.codec is None for chunk in footer.chunks_of[leaves[0]]):
         return "its compression codec is not supported"
     return ""
 
@@ -153,21 +166,22 @@ def _bytes_name(value_type: ArrowType) -> str:
     return str(value_type) if pa.types.is_fixed_size_binary(value_type) else ""
 
 
-def _dim(footer: Footer, arrow_type: ArrowType, leaf: int) -> int | None:
-    """Return the length of all lists, ``None`` where the footer leaves it open."""
-    if pa.types.is_fixed_size_list(arrow_type):
-        return int(arrow_type.list_size)
-    lengths = set()
-    for group in footer.row_groups:
-        num_values = next(c.num_values for c in group.chunks if c.leaf == leaf)
-        if group.num_rows:
-            lengths.add(divmod(num_values, group.num_rows))
-    dim, remainder = lengths.pop() if len(lengths) == 1 else (0, 1)
-    return None if remainder else dim
+def _row_shape(field_type: ArrowType) -> tuple[int | None, ...]:
+    """Return the lengths that the type gives a row; any other list may have any length."""
+    if isinstance(field_type, pa.FixedShapeTensorType):
+        return tuple(field_type.shape)
+    arrow_type = storage_type(field_type)
+    return (arrow_type.list_size if pa.types.is_fixed_size_list(arrow_type) else None,)
+
+
+def _is_permuted(field_type: ArrowType) -> bool:
+    if not isinstance(field_type, pa.FixedShapeTensorType):
+        return False
+    return list(field_type.permutation or []) != sorted(field_type.permutation or [])
 
 
 def _codec(footer: Footer, leaf: int) -> str:
-    chunks = footer.chunks_of(leaf)
+    chunks = footer.chunks_of[leaf]
     return chunks[0].codec or "unknown codec" if chunks else ""
 
 

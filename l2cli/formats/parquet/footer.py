@@ -178,13 +178,22 @@ class Footer:
         pairs = values(self.struct, FileField.KEY_VALUES, STRUCT)
         return {pair[1][1]: pair[2][1] for pair in pairs if _is_pair(pair)}
 
-    def leaves_of(self, top: int) -> list[int]:
-        """Return the numbers of the leaves of one top-level column."""
-        return [number for number, leaf in enumerate(self.leaves) if leaf.top == top]
+    @cached_property
+    def leaves_of(self) -> dict[int, list[int]]:
+        """The numbers of the leaves of each top-level column."""
+        found: dict[int, list[int]] = {}
+        for number, leaf in enumerate(self.leaves):
+            found.setdefault(leaf.top, []).append(number)
+        return found
 
-    def chunks_of(self, leaf: int) -> list[Chunk]:
-        """Return the chunks of one leaf, row group by row group."""
-        return [c for group in self.row_groups for c in group.chunks if c.leaf == leaf]
+    @cached_property
+    def chunks_of(self) -> dict[int, list[Chunk]]:
+        """The chunks of each leaf, row group by row group."""
+        found: dict[int, list[Chunk]] = {leaf: [] for leaf in range(len(self.leaves))}
+        for group in self.row_groups:
+            for chunk in group.chunks:
+                found[chunk.leaf].append(chunk)
+        return found
 
 
 def integer(struct: Struct, field_id: int, default: int | None = None) -> int:

@@ -171,7 +171,9 @@ def _window(record_batch: Any, columns: Columns) -> Window:
     if columns.is_wide:
         return WideWindow(record_batch.columns)
     array = record_batch.column(0)
-    return ListWindow(array.storage if isinstance(array, pa.ExtensionArray) else array)
+    array = array.storage if isinstance(array, pa.ExtensionArray) else array
+    is_view = pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type)
+    return ListWindow(array.cast(columns.fields[0].type) if is_view else array)
 
 
 def _batch(section: Section, piece: Piece, first_row: int) -> Batch:
@@ -180,7 +182,7 @@ def _batch(section: Section, piece: Piece, first_row: int) -> Batch:
     is_first = piece.part == piece.start == 0
     return Batch(
         array=spec,
-        rows=piece.rows if len(index) else np.empty((0, spec.shape[1] or 0), spec.dtype),
+        rows=_shaped(piece.rows, spec),
         start=first_row + int(index[0]) if len(index) else first_row,
         row_numbers=None if is_dense else index + first_row,
         num_null=piece.window.num_null if is_first else 0,
@@ -188,13 +190,21 @@ def _batch(section: Section, piece: Piece, first_row: int) -> Batch:
     )
 
 
+def _shaped(rows: np.ndarray[Any, Any], spec: ArraySpec) -> np.ndarray[Any, Any]:
+    """Return rows of the shape that the column's type says, if it says one."""
+    shape = [length or 0 for length in spec.shape[1:]]
+    if not len(rows):
+        return np.empty((0, *shape), spec.dtype)
+    return rows.reshape(len(rows), *shape) if len(shape) > 1 else rows
+
+
 def _window_rows(footer: Footer, spec: ArraySpec, leaves: Sequence[int]) -> int:
-    """Return how many rows to decode at a time. Batches don't count: see ``parquet_rows``."""
+    """Return how many rows to decode at a time, whatever the batches: see ``rows.py``."""
     if len(leaves) > 1:
         return max(1, _WIDE_WINDOW_BYTES // spec.row_bytes)
     if spec.row_bytes:
         return rows_per_batch(spec, None)
-    num_values = sum(chunk.num_values for chunk in footer.chunks_of(leaves[0]))
+    num_values = sum(chunk.num_values for chunk in footer.chunks_of[leaves[0]])
     mean_bytes = -(-num_values // footer.num_rows) * ITEM_SIZES[spec.dtype]
     return max(1, BATCH_BYTES // max(1, mean_bytes))
 

@@ -8,6 +8,7 @@ their pages wait in a temporary file until the row group's other columns are in 
 
 from __future__ import annotations
 
+import math
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ class ParquetWriter(Writer):
     def write(self, batch: Batch, rows: Array) -> None:
         """Write ``rows`` where ``batch.rows`` stood. Batches come back in the reader's order."""
         number, piece = batch.carry
+        rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
         change = self._changes[batch.array.name]
         self._check_length(batch, rows, change)
         self._collect(piece, rows, change.dtype)
@@ -131,7 +133,7 @@ class ParquetWriter(Writer):
         return self._group.chunks[len(self._moved)]
 
     def _check_length(self, batch: Batch, rows: Array, change: Change) -> None:
-        expected = batch.rows.shape[1]
+        expected = math.prod(batch.rows.shape[1:])
         if change.length is not None and len(rows):
             if expected < change.length:
                 raise FormatError(
@@ -170,7 +172,7 @@ class ParquetWriter(Writer):
 
     def _style(self, leaf: int) -> Style:
         if leaf not in self._styles:
-            chunk = next(chunk for chunk in self._group.chunks if chunk.leaf == leaf)
+            chunk = self._footer.chunks_of[leaf][len(self._groups)]
             self._styles[leaf] = Style.of(self._source, chunk)
         return self._styles[leaf]
 
@@ -222,7 +224,7 @@ class ParquetWriter(Writer):
 
     def _complete_group(self) -> None:
         group = self._group
-        first = group.chunks[0].start if group.chunks else 0
+        first = next((chunk.start for chunk in group.chunks if chunk.size), self._group_start)
         shift = self._group_start - first
         with as_format_error(self._source_path):
             moved = moved_group(group, self._moved, set(self._by_leaf), shift)
@@ -239,6 +241,10 @@ def _change(columns: Columns, output: ArraySpec) -> Change:
         raise DestinationError(
             f"'{columns.spec.name}' has a column for each component; "
             "it can't be cut, leave out --truncate-dim"
+        )
+    if length is not None and len(output.shape) > 2:
+        raise DestinationError(
+            f"'{columns.spec.name}' holds tensors, which can't be cut; leave out --truncate-dim"
         )
     return Change(columns, output.dtype, length)
 
