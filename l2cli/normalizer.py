@@ -21,7 +21,7 @@ from l2cli.spec import GraphSpec
 from l2cli.summation import add_compensated, compensated_tree_sum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.graph import Backend, Graph
@@ -208,8 +208,8 @@ class SpanningNormalizer(Normalizer):
 
     def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
         total: tuple[Array, Array] | None = None
-        for batch in read():
-            high, low = self._run("sum", self._rows(batch))
+        for rows in self._each(read):
+            high, low = self._run("sum", rows)
             with np.errstate(invalid="ignore"):
                 total = (high, low) if total is None else add_compensated(total, (high, low))
         if total is None:
@@ -223,6 +223,8 @@ class SpanningNormalizer(Normalizer):
     def normalize(self, batch: Batch) -> Array:
         rows = self._rows(batch)
         self.counts.null += batch.num_null
+        if not len(rows):
+            return rows.astype(numpy_dtype(self._output.dtype))
         normalized = self._run("scale", rows, self._sums)[0][: len(rows)]
         if not self._extreme.any():
             return normalized
@@ -230,23 +232,26 @@ class SpanningNormalizer(Normalizer):
 
     def _rows(self, batch: Batch) -> Array:
         rows = super()._rows(batch)
-        if rows.shape[1:] != self._row_shape:
+        if len(rows) and rows.shape[1:] != self._row_shape:
             raise SourceError(
                 f"{self._output.label}: row {batch.row_number(0)} has another length than the "
                 "rows before it, so there are no vectors along axis 0; use --axis -1"
             )
         return rows
 
+    def _each(self, read: Callable[[], Iterable[Batch]]) -> Iterator[Array]:
+        """Yield the rows of one pass, but for batches of null rows alone."""
+        return (rows for rows in map(self._rows, read()) if len(rows))
+
     def _measure_exactly(self, read: Callable[[], Iterable[Batch]]) -> exact.Norms:
         """Take the norms of the extreme vectors in two more passes: a scale, then the sum."""
         peaks = np.zeros(int(self._extreme.sum()))
-        for rows in map(self._rows, read()):
-            peaks = np.maximum(
-                peaks, np.abs(exact.widen(self._take(rows, self._extreme))).max(axis=1)
-            )
+        for rows in self._each(read):
+            vectors = exact.widen(self._take(rows, self._extreme))
+            peaks = np.maximum(peaks, np.abs(vectors).max(axis=1))
         exponent = exact.exponents(peaks)
         total = (np.zeros((len(peaks), 1)), np.zeros((len(peaks), 1)))
-        for rows in map(self._rows, read()):
+        for rows in self._each(read):
             vectors = exact.widen(self._take(rows, self._extreme))
             scaled = exact.scaled(vectors, exponent)
             with np.errstate(all="ignore"):

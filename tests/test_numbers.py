@@ -173,10 +173,16 @@ def test_truncation_comes_first(backend: BackendProcess) -> None:
     _assert_exact(result, rows[:, :16], 1e-12)
 
 
-def test_rows_without_components_are_zero_rows(backend: BackendProcess) -> None:
-    result, counts = backend.run(np.empty((5, 0), "float32"))
-    assert result.shape == (5, 0)
-    assert (counts.num_rows, counts.zero) == (5, 5)
+@pytest.mark.parametrize(
+    ("shape", "axis", "num_rows"),
+    [((5, 0), (-1,), 5), ((5, 0), (0,), 0), ((5, 0), (0, 1), 1), ((2, 3, 0), (2,), 6)],
+)
+def test_rows_without_components_are_zero_rows(
+    jax_process: BackendProcess, shape: tuple[int, ...], axis: tuple[int, ...], num_rows: int
+) -> None:
+    result, counts = jax_process.run(np.empty(shape, "float32"), axis=axis)
+    assert result.shape == shape
+    assert (counts.num_rows, counts.zero) == (num_rows, num_rows)
 
 
 def test_float64_out_of_narrower_rows_keeps_their_smallest_components(

@@ -115,6 +115,19 @@ def test_null_rows_do_not_hide_the_dim(tmp_path: Path) -> None:
     assert (report.arrays[0].counts.num_rows, report.arrays[0].counts.null) == (12, 3)
 
 
+def test_axis_0_passes_over_null_rows(tmp_path: Path) -> None:
+    lists: list[Any] = [None, None, *(ROWS.astype(float) * 1e-200).tolist(), None]
+    source = _parquet(tmp_path / "x.parquet", pa.array(lists), row_group_size=2)
+    report = normalize_file(
+        source, tmp_path / "y.parquet", NormalizeOptions(axis=(0,), epsilon=0.0, batch_size=1)
+    )
+    assert (report.arrays[0].counts.num_rows, report.arrays[0].counts.null) == (5, 3)
+    after = pq.read_table(tmp_path / "y.parquet")["emb"].to_pylist()
+    assert [after[0], after[1], after[-1]] == [None] * 3
+    expected = ROWS / np.linalg.norm(ROWS.astype(float), axis=0)
+    np.testing.assert_allclose(after[2:-1], expected, rtol=1e-6)
+
+
 def test_an_empty_row_group_has_the_offset_of_its_bytes(tmp_path: Path) -> None:
     rows = pa.table({"word": ["a", "b"], "emb": pa.array([[1.0], [2.0]], pa.list_(pa.float32()))})
     with pq.ParquetWriter(tmp_path / "x.parquet", rows.schema) as writer:
