@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 
 from l2cli.arrays import BATCH_BYTES, ITEM_SIZES, ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError, SelectionError
+from l2cli.formats.arrow_errors import as_format_error
+from l2cli.formats.arrow_rows import ListWindow, Piece, WideWindow, Window
 from l2cli.formats.base import Reader
 from l2cli.formats.parquet.columns import Columns, single_columns, wide_columns
-from l2cli.formats.parquet.errors import as_format_error
 from l2cli.formats.parquet.footer import Footer
 from l2cli.formats.parquet.pages import check_pages
-from l2cli.formats.parquet.rows import ListWindow, Piece, WideWindow, Window
 from l2cli.formats.parquet.writer import ParquetWriter
 
 if TYPE_CHECKING:

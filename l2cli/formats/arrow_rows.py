@@ -1,4 +1,4 @@
-"""Windows: some rows of a Parquet array as Arrow holds them, as NumPy arrays, and back.
+"""Windows: some rows of an array in a table as Arrow holds them, as NumPy arrays, and back.
 
 A window is what one call of pyarrow yields and what is encoded at once. Its size depends on
 the file alone, so that the bytes written do not depend on the size of the batches. NumPy has
@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.arrays import windows
-from l2cli.formats.parquet.columns import ARROW_TYPES, NUMBERS
+from l2cli.formats.arrow_columns import ARROW_TYPES, NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
