@@ -36,6 +36,12 @@ class ArrayReport:
     output_dtype: str
     counts: Counts = field(default_factory=Counts)
 
+    def add(self, counts: Counts) -> None:
+        """Take in what was found; of a stream, how many rows came is known only now."""
+        self.counts = counts
+        if self.shape[:1] == (None,):
+            self.shape = (counts.num_rows + counts.null, *self.shape[1:])
+
 
 @dataclass
 class Report:

@@ -94,6 +94,14 @@ class Window(ABC):
         """How many rows are in no part."""
         return self.num_rows - sum(len(part.index) for part in self.parts)
 
+    @property
+    def first_null(self) -> int:
+        """Which row is the first in no part; there must be one."""
+        missing = np.ones(self.num_rows, bool)
+        for part in self.parts:
+            missing[part.index] = False
+        return int(missing.argmax())
+
     def pieces(self, batch_size: int | None) -> list[Piece]:
         """Cut the parts up into batches of ``batch_size`` rows at most."""
         cuts = []
