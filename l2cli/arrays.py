@@ -98,6 +98,8 @@ class Batch:
         The row number of each row, where they are not consecutive.
     num_null
         How many null rows were left out.
+    first_null
+        The row number of the first of them.
     carry
         What the format must hand from its reader to its writer.
     """
@@ -107,6 +109,7 @@ class Batch:
     start: int
     row_numbers: np.ndarray[Any, Any] | None = None
     num_null: int = 0
+    first_null: int | None = None
     carry: Any = field(default=None, repr=False)
 
     def row_number(self, index: int) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ _counter = itertools.count()
 
 
 @contextlib.contextmanager
-def replacing(destination: Path, *, like: Path, overwrite: bool) -> Iterator[Path]:
+def replacing(destination: Path, *, like: Path | None, overwrite: bool) -> Iterator[Path]:
     """Yield an empty temporary sibling that becomes ``destination`` when the block ends.
 
     The sibling is flushed to disk and renamed, in one step. If the block raises, whatever it
@@ -27,8 +29,8 @@ def replacing(destination: Path, *, like: Path, overwrite: bool) -> Iterator[Pat
     Parameters
     ----------
     like
-        The file whose permission bits a new destination gets; one that is replaced keeps
-        its own.
+        The file whose permission bits a new destination gets, ``None`` for the usual ones; one
+        that is replaced keeps its own.
     overwrite
         Whether a destination that exists may be replaced.
 
@@ -68,10 +70,19 @@ def check_destination(destination: Path, *, overwrite: bool) -> None:
         raise DestinationError(f"{destination}: no permission to write in {target.parent}")
 
 
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder, where the system keeps such, that is gone when the block has ended."""
+    with tempfile.TemporaryDirectory(prefix=_prefix(os.getpid())) as folder:
+        yield Path(folder)
+
+
 def remove_siblings(folder: Path, pid: int) -> None:
-    """Remove what process ``pid``, which is gone, left in ``folder``."""
+    """Remove what process ``pid``, which is gone, left in ``folder`` and in temporary folders."""
     for sibling in folder.glob(f"{_prefix(pid)}*"):
         sibling.unlink(missing_ok=True)
+    for temporary in Path(tempfile.gettempdir()).glob(f"{_prefix(pid)}*/"):
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _prefix(pid: int) -> str:
@@ -90,17 +101,23 @@ def _create_sibling(target: Path, destination: Path) -> Path:
         return sibling
 
 
-def _publish(sibling: Path, target: Path, model: Path) -> None:
-    like = model.stat()
+def _publish(sibling: Path, target: Path, model: Path | None) -> None:
     with sibling.open("rb") as written:
         os.fsync(written.fileno())
     if model == target and hasattr(os, "chown"):
         # Only root can keep a file somebody else's; for others the new file is their own.
         with contextlib.suppress(PermissionError):
-            os.chown(sibling, like.st_uid, like.st_gid)
-    sibling.chmod(stat.S_IMODE(like.st_mode))
+            os.chown(sibling, target.stat().st_uid, target.stat().st_gid)
+    sibling.chmod(_usual_mode() if model is None else stat.S_IMODE(model.stat().st_mode))
     sibling.replace(target)
     _flush_folder(target.parent)
+
+
+def _usual_mode() -> int:
+    """Return the permission bits of a file that nothing is said about."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _flush_folder(folder: Path) -> None:

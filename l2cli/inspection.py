@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import SelectionError
 from l2cli.formats import detect
-from l2cli.normalize import open_source
 from l2cli.options import NormalizeOptions
 from l2cli.selection import select, why_not
+from l2cli.sources import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,60 +1,79 @@
-"""Normalize one file: open it, choose, compute, and write it back with the rest intact."""
+"""Normalize one source: open it, choose, compute, and write it back with the rest intact."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from l2cli.atomic import check_destination, replacing
-from l2cli.errors import DestinationError, OptionError, SourceError
-from l2cli.formats import by_suffix, detect, open_reader
+from l2cli.conversion import FreshPlan, LikePlan, transcoded
 from l2cli.options import NormalizeOptions
 from l2cli.pipeline import stream
 from l2cli.report import ArrayReport, Report
+from l2cli.routes import find_route
 from l2cli.selection import ANN_NOTE, is_ann_benchmarks, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    import numpy as np
+
     from l2cli.arrays import ArraySpec, Batch
-    from l2cli.formats import Format
-    from l2cli.formats.base import Reader
+    from l2cli.conversion import Plan
+    from l2cli.formats.base import Reader, Writer
     from l2cli.graph import Backend
+    from l2cli.inlet import Readable
+    from l2cli.routes import Route
 
     Progress = Callable[[int, int], None]
     Chosen = list[tuple[ArraySpec, ArraySpec]]
 
 
-def default_destination(source: Path) -> Path:
-    """Return where the result goes where nothing else is said: ``NAME.normalized.SUFFIX``."""
-    return source.with_name(f"{source.stem}.normalized{source.suffix}")
-
-
 def normalize_file(
-    source: Path,
-    destination: Path | None = None,
+    source: Path | Readable,
+    destination: Path | IO[bytes] | None = None,
     options: NormalizeOptions | None = None,
     *,
+    source_format: str | None = None,
+    destination_format: str | None = None,
     in_place: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Normalize the vectors in one file; everything else in it stays as it was.
+    """Normalize the vectors in one file or stream; everything else in it stays as it was.
 
     Parameters
     ----------
-    source
-        An ``.npy``, ``.npz``, HDF5 or Parquet file.
-    destination
-        Where to write; ``None`` for :func:`default_destination`.
-    in_place
-        Replace the source, in one step.
-    overwrite
-        Replace a destination that exists.
+    source, destination, source_format, destination_format, in_place, overwrite
+        As for :func:`l2cli.routes.find_route`.
+    dry_run, progress
+        As for :func:`normalize`, and so is what is raised.
+    """
+    route = find_route(
+        source,
+        destination,
+        source_format=source_format,
+        destination_format=destination_format,
+        in_place=in_place,
+        overwrite=overwrite,
+    )
+    return normalize(route, options, dry_run=dry_run, progress=progress)
+
+
+def normalize(
+    route: Route,
+    options: NormalizeOptions | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Normalize the vectors of a source into a destination.
+
+    Parameters
+    ----------
     dry_run
         Choose and check only. Nothing is written and no backend loaded.
     progress
@@ -68,94 +87,50 @@ def normalize_file(
     SourceError
         Where the source can't be used, or a row may not be normalized.
     DestinationError
-        Where the destination can't be written. Nothing of it is left.
+        Where the destination can't be written. Nothing of a file is left.
     """
     started = time.perf_counter()
     options = options or NormalizeOptions()
-    kind = detect(source)
-    target = _resolve(source, destination, kind, in_place=in_place)
-    overwrite = overwrite or in_place
-    check_destination(target, overwrite=overwrite)
-    before = _fingerprint(source)
-    with open_source(source, kind, options) as reader:
-        chosen = _choose(reader, options)
-        report = _report(source, target, kind, chosen)
-        if not dry_run:
-            with (
-                _writing(target),
-                replacing(target, like=source, overwrite=overwrite) as sibling,
-                _naming(target, sibling),
-            ):
-                _normalize(reader, chosen, options, sibling, report, progress)
-                if _fingerprint(source) != before:
-                    raise SourceError(f"{source} changed while it was read; run again")
-        report.notes = reader.notes
+    source = route.source
+    with source.opened(options, partial(_must_seek, route, options)) as reader:
+        report = _report(route, _choose(reader, options))
+        with _plan(reader, route, options, dry_run=dry_run) as plan:
+            if not dry_run:
+                with route.destination.opened(plan, source.path) as writer:
+                    _normalize(plan, options, writer, report, progress)
+                    source.check_unchanged()
+            report.notes = plan.reader.notes
     report.dry_run = dry_run
     report.seconds = time.perf_counter() - started
     return report
 
 
-def _resolve(source: Path, destination: Path | None, kind: Format, *, in_place: bool) -> Path:
-    if in_place:
-        if destination is not None:
-            raise OptionError("--in-place replaces the source, so it takes no -o")
-        return source
-    target = destination or default_destination(source)
-    if target.exists() and target.samefile(source):
-        raise OptionError(f"{target} is the source itself; to replace it, say --in-place")
-    named = by_suffix(target)
-    if named is not None and named is not kind:
-        raise OptionError(
-            f"{target} is named like {named.name}, but {source} is {kind.name}, and l2norm "
-            f"can't convert yet; name a destination *{kind.suffixes[0]}"
-        )
-    return target
-
-
-def _fingerprint(source: Path) -> tuple[int, int, int]:
-    status = source.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def _must_seek(route: Route, options: NormalizeOptions, reader: Reader) -> bool:
+    """Tell whether a reader of a stream has to go back, or to know how many rows will come."""
+    chosen = [array for array, _ in _choose(reader, options)]
+    if any(0 in options.axes(array) for array in chosen):
+        return True
+    source, kind = route.source.kind, route.kind
+    to_arrays = kind is not source and not (kind.is_table and source.is_table)
+    return to_arrays and any(array.shape[0] is None for array in chosen)
 
 
 @contextlib.contextmanager
-def open_source(source: Path, kind: Format, options: NormalizeOptions) -> Iterator[Reader]:
-    """Open the source; an error inside the block that lacks its name gets it."""
-    try:
-        with open_reader(
-            source,
-            kind,
-            allow_external=options.allow_external,
-            assume_bfloat16=options.dtype == "bfloat16",
-        ) as reader:
-            yield reader
-    except SourceError as exc:
-        if str(source) in str(exc):
-            raise
-        raise type(exc)(f"{source}: {exc}") from exc
-    except MemoryError as exc:
-        raise SourceError(
-            f"{source} needs more memory than there is; if it is sound, try a smaller --batch-size"
-        ) from exc
-
-
-@contextlib.contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Name the destination where the system refuses to write: readers name their own errors."""
-    try:
-        yield
-    except OSError as exc:
-        raise DestinationError(
-            f"{target} can't be written: {exc.strerror or exc}; nothing of it was left"
-        ) from exc
-
-
-@contextlib.contextmanager
-def _naming(target: Path, sibling: Path) -> Iterator[None]:
-    """Speak of the destination where a writer speaks of the sibling that it knows."""
-    try:
-        yield
-    except DestinationError as exc:
-        raise DestinationError(str(exc).replace(str(sibling), str(target))) from exc
+def _plan(
+    reader: Reader, route: Route, options: NormalizeOptions, *, dry_run: bool
+) -> Iterator[Plan]:
+    """Yield how to get from the source's format to the destination's."""
+    source, kind = route.source.kind, route.kind
+    chosen = _choose(reader, options)
+    both_tables = kind.is_table and source.is_table
+    if kind is source or (both_tables and dry_run):
+        yield LikePlan(reader, chosen)
+    elif both_tables:
+        to_stream = route.destination.is_stream
+        with transcoded(reader, kind, options, to_stream=to_stream) as table:
+            yield LikePlan(table, _choose(table, options))
+    else:
+        yield FreshPlan(reader, kind, chosen)
 
 
 def _choose(reader: Reader, options: NormalizeOptions) -> Chosen:
@@ -164,16 +139,17 @@ def _choose(reader: Reader, options: NormalizeOptions) -> Chosen:
     for array, _ in chosen:
         options.axes(array)
     taken = {name for array, _ in chosen for name in array.names}
-    if taken & {"train", "test"} and is_ann_benchmarks(reader.arrays()):
+    is_ann = bool(taken & {"train", "test"}) and is_ann_benchmarks(reader.arrays())
+    if is_ann and ANN_NOTE not in reader.notes:
         reader.notes.append(ANN_NOTE)
     return chosen
 
 
-def _report(source: Path, target: Path, kind: Format, chosen: Chosen) -> Report:
+def _report(route: Route, chosen: Chosen) -> Report:
     return Report(
-        str(source),
-        str(target),
-        kind.name,
+        route.source.label,
+        route.destination.label,
+        route.source.kind.name,
         [
             ArrayReport(array.name, output.shape, array.dtype, output.dtype)
             for array, output in chosen
@@ -183,10 +159,9 @@ def _report(source: Path, target: Path, kind: Format, chosen: Chosen) -> Report:
 
 
 def _normalize(
-    reader: Reader,
-    chosen: Chosen,
+    plan: Plan,
     options: NormalizeOptions,
-    path: Path,
+    writer: Writer,
     report: Report,
     progress: Progress | None,
 ) -> None:
@@ -197,30 +172,30 @@ def _normalize(
     def backend() -> Backend:
         return load_backend(options.backend, options.device)
 
+    chosen = [array for array in plan.arrays if array.name in plan.normalized]
     normalizers = {
-        array.name: make_normalizer(array, output, options, backend) for array, output in chosen
+        array.name: make_normalizer(array, plan.outputs[array.name], options, backend)
+        for array in chosen
     }
-    total = sum(normalizers[array.name].passes * array.num_bytes for array, _ in chosen)
+    passes = {name: normalizer.passes for name, normalizer in normalizers.items()}
+    total = sum(passes.get(array.name, 1) * array.num_bytes for array in plan.arrays)
     count = _ByteCount(total, progress)
 
-    def read(*arrays: ArraySpec) -> Iterable[Batch]:
-        return map(count, reader.batches(arrays, options.batch_size))
+    def measured(array: ArraySpec) -> Iterable[Batch]:
+        return map(count, plan.reader.batches([array], options.batch_size))
 
-    for array, _ in chosen:
-        normalizers[array.name].measure(partial(read, array))
-    outputs = {output.name: output for _, output in chosen}
-    with reader.writer(path, outputs) as writer:
-        stream(
-            read(*(array for array, _ in chosen)),
-            lambda batch: normalizers[batch.array.name].normalize(batch),
-            writer.write,
-        )
-        writer.finish()
+    def compute(batch: Batch) -> np.ndarray[Any, Any]:
+        normalizer = normalizers.get(batch.array.name)
+        return batch.rows if normalizer is None else normalizer.normalize(batch)
+
+    for array in chosen:
+        normalizers[array.name].measure(partial(measured, array))
+    stream(map(count, plan.batches(options.batch_size)), compute, writer.write)
+    writer.finish()
     count.tell()
     for array_report in report.arrays:
         normalizer = normalizers[array_report.name]
-        array_report.counts = normalizer.counts
-        array_report.shape = (*array_report.shape[:1], *normalizer.row_shape)
+        array_report.add(normalizer.counts, normalizer.row_shape)
     if backend.cache_info().currsize:
         report.backend, report.device = backend().name, backend().device
 

@@ -36,6 +36,12 @@ class ArrayReport:
     output_dtype: str
     counts: Counts = field(default_factory=Counts)
 
+    def add(self, counts: Counts, row_shape: tuple[int | None, ...]) -> None:
+        """Take in what was found; of a stream, how many rows came is known only now."""
+        self.counts = counts
+        num_rows = self.shape[0]
+        self.shape = (counts.num_rows + counts.null if num_rows is None else num_rows, *row_shape)
+
 
 @dataclass
 class Report:

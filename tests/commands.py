@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
-_PROGRAM = [sys.executable, "-c", "from l2cli.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from l2cli.cli import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Done:
 def start(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> subprocess.Popen[str]:
     """Start ``l2norm`` with ``arguments``."""
     return subprocess.Popen(
-        [*_PROGRAM, *map(str, arguments)],
+        [*PROGRAM, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "COLUMNS": "80", **environ},
         stdout=subprocess.PIPE,

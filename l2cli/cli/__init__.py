@@ -51,8 +51,8 @@ class _LazyGroup(click.Group):
 def cli(ctx: click.Context) -> None:
     """Make every vector in an embedding file a unit vector.
 
-    Reads .npy, .npz, HDF5 and Parquet files of any size, scales each row to Euclidean norm 1,
-    and leaves everything else in the file as it was.
+    Reads .npy, .npz, HDF5, Parquet and Arrow files of any size, or a pipe, scales each row to
+    Euclidean norm 1, and leaves everything else in the file as it was.
 
     \b
       l2norm normalize vectors.npy      writes vectors.normalized.npy

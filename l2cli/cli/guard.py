@@ -72,6 +72,8 @@ def _be_child(work: Callable[[], Any], outbox: int, lifeline: int) -> NoReturn:
         answer = ("result", work())
     except KeyboardInterrupt:
         answer = ("interrupted", None)
+    except BrokenPipeError as exc:
+        answer = ("error", exc)
     except L2NormError as exc:
         exc.add_note(traceback.format_exc())
         answer = ("error", exc)

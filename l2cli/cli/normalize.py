@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,9 @@ from l2cli.errors import OptionError
 
 if TYPE_CHECKING:
     from l2cli.report import Report
+
+
+_FORMAT = click.Choice(["npy", "npz", "hdf5", "parquet", "arrow"])
 
 
 def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -31,7 +36,8 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     "--output",
     "destination",
     metavar="PATH",
-    help="Where to write.  [default: NAME.normalized.SUFFIX beside the source]",
+    help="Where to write; - for standard output. The suffix of another format converts.  "
+    "[default: NAME.normalized.SUFFIX beside the source; of a pipe, standard output]",
 )
 @click.option(
     "-s",
@@ -41,7 +47,7 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     "select",
     metavar="NAME",
     multiple=True,
-    help="The array to normalize: an npz member, HDF5 dataset or Parquet column. Repeatable; "
+    help="The array to normalize: an npz member, HDF5 dataset or table column. Repeatable; "
     "takes globs.  [default: the one that must be meant]",
 )
 @click.option(
@@ -111,8 +117,18 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     help="Where the graph runs; auto takes a GPU where there is one.",
 )
 @click.option("--allow-external", is_flag=True, help="Read HDF5 data that lies in other files.")
-@click.option("--from", "source_format", metavar="FORMAT", hidden=True)
-@click.option("--to", "destination_format", metavar="FORMAT", hidden=True)
+@click.option(
+    "--from",
+    "source_format",
+    type=_FORMAT,
+    help="The source's format.  [default: by its first bytes]",
+)
+@click.option(
+    "--to",
+    "destination_format",
+    type=_FORMAT,
+    help="The format to write.  [default: by the destination's suffix, else the source's]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option(
     "--progress/--no-progress",
@@ -138,40 +154,68 @@ def command(
 ) -> None:
     """Make every vector in SOURCE a unit vector: y = x / sqrt(max(sum(x²), epsilon)).
 
-    SOURCE is an .npy, .npz, HDF5 or Parquet file. Everything in it that is not the array
-    stays as it was, and the destination appears whole or not at all.
+    SOURCE is an .npy, .npz, HDF5, Parquet or Arrow IPC file. Everything in it that is not the
+    array stays as it was, and the destination appears whole or not at all. Without SOURCE, or
+    with -, standard input is read and standard output written.
 
     \b
       l2norm normalize vectors.npy
       l2norm normalize store.h5 -s embeddings -o unit.h5
       l2norm normalize table.parquet --truncate-dim 256 --dtype float16
+      l2norm normalize table.parquet -o vectors.npy
+      cat vectors.npy | l2norm normalize | python index.py
     """
-    if source_format or destination_format:
-        raise OptionError("--from and --to convert between formats, which is not there yet")
-    source = _require_file(source)
-    target = _require_file_name(destination)
+    source = None if source is None or str(source) == "-" else source
+    to_stream = destination == "-" or (source is None and destination is None)
+    _check_stdin(source, in_place=in_place)
+    if to_stream and not dry_run:
+        _check_stdout(as_json=as_json)
     report = _run(
-        source,
-        target,
+        _require_file(source),
+        None if to_stream else _require_file_name(destination),
         wishes,
         debug=debug,
         show_progress=False if quiet else progress,
-        flags={"in_place": in_place, "overwrite": overwrite, "dry_run": dry_run},
+        to_stream=to_stream,
+        dry_run=dry_run,
+        flags={
+            "source_format": source_format,
+            "destination_format": destination_format,
+            "in_place": in_place,
+            "overwrite": overwrite,
+        },
     )
     _print(report, quiet=quiet, as_json=as_json)
 
 
-def _require_file(source: Path | None) -> Path:
-    if source is None or str(source) == "-":
-        raise OptionError("reading a pipe is not there yet; name a file to normalize")
-    if source.is_dir():
+def _check_stdin(source: Path | None, *, in_place: bool) -> None:
+    if source is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise OptionError("standard input is no pipe; name a SOURCE, or pipe one in")
+    if source is None and in_place:
+        raise OptionError("--in-place replaces a file, and the source is standard input")
+
+
+def _stdin() -> io.FileIO:
+    return io.FileIO(sys.stdin.fileno(), closefd=False)
+
+
+def _check_stdout(*, as_json: bool) -> None:
+    if sys.stdout.isatty():
+        raise OptionError(
+            "standard output is a terminal, and vectors are no text; "
+            "pipe it on, or name a file with -o FILE"
+        )
+    if as_json:
+        raise OptionError("--json prints where the vectors go; name a file for them with -o FILE")
+
+
+def _require_file(source: Path | None) -> Path | None:
+    if source is not None and source.is_dir():
         raise OptionError(f"{source} is a folder, which is not there yet; name one file of it")
     return source
 
 
 def _require_file_name(destination: str | None) -> Path | None:
-    if destination == "-":
-        raise OptionError("-o -: writing to a pipe is not there yet; name a file")
     if destination == "":
         raise OptionError("-o is empty; name a file")
     if destination is not None and (destination.endswith("/") or os.path.isdir(destination)):
@@ -180,38 +224,44 @@ def _require_file_name(destination: str | None) -> Path | None:
 
 
 def _run(
-    source: Path,
+    source: Path | None,
     destination: Path | None,
     wishes: dict[str, Any],
     *,
     debug: bool,
     show_progress: bool | None,
-    flags: dict[str, bool],
+    to_stream: bool,
+    dry_run: bool,
+    flags: dict[str, Any],
 ) -> Report:
     from l2cli.atomic import remove_siblings
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.interruption import check
     from l2cli.cli.terminal import progress_bar, silence_libraries
-    from l2cli.formats import detect
-    from l2cli.normalize import normalize_file
+    from l2cli.normalize import normalize
     from l2cli.options import NormalizeOptions
+    from l2cli.routes import find_route
 
     options = NormalizeOptions(**wishes)
+    route = find_route(
+        _stdin() if source is None else source,
+        sys.stdout.buffer if to_stream else destination,
+        **flags,
+    )
 
     def work() -> Report:
         if not debug:
             silence_libraries()
-        with progress_bar(show_progress, source.name) as draw:
+        with progress_bar(show_progress, route.source.label) as draw:
 
             def advance(done: int, total: int) -> None:
                 check()
                 draw(done, total)
 
-            return normalize_file(source, destination, options, progress=advance, **flags)
+            return normalize(route, options, dry_run=dry_run, progress=advance)
 
-    detect(source)
-    folder = Path(os.path.realpath(destination or source)).parent
-    return run_guarded(work, str(source), partial(remove_siblings, folder))
+    folder = Path(os.path.realpath(destination or source or ".")).parent
+    return run_guarded(work, route.source.label, partial(remove_siblings, folder))
 
 
 def _print(report: Report, *, quiet: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The formats, and how a file's format is told: by its first bytes, then by its suffix.
+"""The formats, and how a source's format is told: by its first bytes, or by name.
 
 A new format is one module and one line in :data:`FORMATS`. The modules, and the libraries
 that they stand on, are imported when a file of theirs is opened.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from l2cli.errors import FormatError, SourceError
+from l2cli.errors import FormatError, OptionError, SourceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.formats.base import Reader
+    from l2cli.formats.fresh import FreshWriter
+    from l2cli.inlet import Inlet
 
 
 @dataclass(frozen=True)
@@ -28,43 +30,101 @@ class Format:
         What its files begin with, one of these.
     reader
         ``module:class`` of its reader.
+    fresh
+        ``module:class`` of the writer of files that are like no source.
     parameters
-        Which of :func:`open_reader`'s options its reader takes.
+        Which of :func:`open_reader`'s options its readers take.
     native
         Whether a C library of its own parses its files, and might crash on a hostile one.
+    stream_magic, stream_reader
+        What a stream begins with that can be read front to back, and ``module:class`` of what
+        reads it so.
+    pipes
+        Whether it makes sense to write it to a pipe.
+    is_table
+        Whether its readers give :class:`~l2cli.formats.arrow_table.Table`, and its fresh
+        writer takes one.
+    needs_name
+        Whether a file without a name, which goes with its last descriptor, can't be opened.
     """
 
     name: str
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
     reader: str
+    fresh: str
     parameters: tuple[str, ...] = ()
     native: bool = False
+    stream_magic: bytes = b""
+    stream_reader: str = ""
+    pipes: bool = False
+    is_table: bool = False
+    needs_name: bool = False
+
+    @property
+    def word(self) -> str:
+        """What ``--from`` and ``--to`` call it."""
+        return self.name.lower()
 
 
 FORMATS = (
-    Format("npy", (".npy",), (b"\x93NUMPY",), "npy:NpyReader", ("assume_bfloat16",)),
-    Format("npz", (".npz",), (b"PK\x03\x04", b"PK\x05\x06"), "npz:NpzReader", ("assume_bfloat16",)),
+    Format(
+        "npy",
+        (".npy",),
+        (b"\x93NUMPY",),
+        "npy:NpyReader",
+        "npy_fresh:FreshNpyWriter",
+        ("assume_bfloat16",),
+        stream_magic=b"\x93NUMPY",
+        stream_reader="npy:NpyStreamReader",
+        pipes=True,
+    ),
+    Format(
+        "npz",
+        (".npz",),
+        (b"PK\x03\x04", b"PK\x05\x06"),
+        "npz:NpzReader",
+        "npz_fresh:FreshNpzWriter",
+        ("assume_bfloat16",),
+    ),
     Format(
         "HDF5",
         (".h5", ".hdf5", ".hdf", ".h5ad", ".he5"),
         (b"\x89HDF\r\n\x1a\n",),
         "hdf5:Hdf5Reader",
+        "hdf5.fresh:FreshHdf5Writer",
         ("allow_external",),
         native=True,
+        needs_name=True,
     ),
     Format(
         "Parquet",
         (".parquet", ".pq", ".parq"),
         (b"PAR1", b"PARE"),
         "parquet:ParquetReader",
+        "parquet.fresh:FreshParquetWriter",
         native=True,
+        pipes=True,
+        is_table=True,
+    ),
+    Format(
+        "Arrow",
+        (".arrow", ".feather", ".ipc"),
+        (b"ARROW1", b"\xff\xff\xff\xff"),
+        "arrow:ArrowReader",
+        "arrow_fresh:FreshArrowWriter",
+        native=True,
+        stream_magic=b"\xff\xff\xff\xff",
+        stream_reader="arrow:ArrowStreamReader",
+        pipes=True,
+        is_table=True,
     ),
 )
+WORDS = tuple(kind.word for kind in FORMATS)
 
 _HINTS = {
     b"version https://git-lfs": "a Git LFS pointer, not the file itself; run `git lfs pull`",
-    b"ARROW1": "an Arrow IPC file, which l2norm does not read yet",
+    b"FEA1": "a Feather file of version 1; write it anew with pyarrow.feather.write_feather",
     b"\x80": "a Python pickle, which l2norm never loads; save it with numpy.save",
     b"\x1f\x8b": "compressed with gzip; decompress it first",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first",
@@ -79,7 +139,8 @@ _SUFFIX_HINTS = {
     ".safetensors": "a safetensors file; convert it to .npy",
     ".pt": "a PyTorch file; save its tensor with numpy.save",
 }
-_READABLE = ".npy, .npz, HDF5 or Parquet"
+_READABLE = ".npy, .npz, HDF5, Parquet or Arrow IPC"
+_START_BYTES = 64
 
 
 def detect(path: Path) -> Format:
@@ -96,13 +157,44 @@ def detect(path: Path) -> Format:
         if path.exists() and not path.is_file():
             raise SourceError(f"{path} is not a regular file")
         with path.open("rb") as file:
-            start = file.read(64)
+            start = file.read(_START_BYTES)
             for kind in FORMATS:
                 if start.startswith(kind.magic) or (kind.name == "HDF5" and _has_user_block(file)):
                     return kind
     except OSError as exc:
         raise SourceError(f"{path} can't be read: {exc.strerror or exc}") from exc
-    raise FormatError(f"{path} is {_describe(path, start)}; expected {_READABLE}")
+    raise FormatError(f"{path} is {_named(path)}{_describe(path, start)}; expected {_READABLE}")
+
+
+def detect_stream(inlet: Inlet, label: str) -> Format:
+    """Return the format of a stream, by its first bytes, which stay to be read.
+
+    Raises
+    ------
+    FormatError
+        Where it is of no format that can be read; the message says what it seems to be.
+    """
+    start = inlet.peek(_START_BYTES)
+    for kind in FORMATS:
+        if start.startswith(kind.magic):
+            return kind
+    raise FormatError(
+        f"{label} is {_describe(None, start)}; expected {_READABLE}, or its format with --from"
+    )
+
+
+def by_word(word: str) -> Format:
+    """Return the format that ``--from`` and ``--to`` call ``word``.
+
+    Raises
+    ------
+    OptionError
+        Where they call none so.
+    """
+    for kind in FORMATS:
+        if kind.word == word.lower():
+            return kind
+    raise OptionError(f"'{word}' is no format; expected {', '.join(WORDS)}")
 
 
 def by_suffix(path: Path) -> Format | None:
@@ -127,10 +219,40 @@ def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat
         Where the file isn't what it claims to be, is damaged, or is cut off.
     """
     options = {"allow_external": allow_external, "assume_bfloat16": assume_bfloat16}
-    module, _, name = kind.reader.partition(":")
-    reader = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    reader = _load(kind.reader)
     opened: Reader = reader(path, **{key: options[key] for key in kind.parameters})
     return opened
+
+
+def open_stream_reader(
+    inlet: Inlet, label: str, kind: Format, *, allow_external: bool, assume_bfloat16: bool
+) -> Reader | None:
+    """Open a stream of ``kind`` to be read front to back; ``None`` where that can't be.
+
+    Parameters
+    ----------
+    label
+        What messages call the stream.
+    allow_external, assume_bfloat16
+        As for :func:`open_reader`.
+    """
+    if not kind.stream_reader or inlet.peek(len(kind.stream_magic)) != kind.stream_magic:
+        return None
+    options = {"allow_external": allow_external, "assume_bfloat16": assume_bfloat16}
+    reader = _load(kind.stream_reader)
+    opened: Reader = reader(inlet, label, **{key: options[key] for key in kind.parameters})
+    return opened
+
+
+def fresh_writer(kind: Format) -> type[FreshWriter]:
+    """Return the class that writes files of ``kind`` that are like no source."""
+    writer: type[FreshWriter] = _load(kind.fresh)
+    return writer
+
+
+def _load(name: str) -> Any:
+    module, _, member = name.partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), member)
 
 
 def _has_user_block(file: IO[bytes]) -> bool:
@@ -144,9 +266,16 @@ def _has_user_block(file: IO[bytes]) -> bool:
     return False
 
 
-def _describe(path: Path, start: bytes) -> str:
-    hints = (text for magic, text in _HINTS.items() if start.startswith(magic))
-    found = "empty" if not start else next(hints, None) or _SUFFIX_HINTS.get(path.suffix.lower())
+def _named(path: Path) -> str:
     kind = by_suffix(path)
-    named = f"named like {kind.name}, but " if kind else ""
-    return f"{named}{found or f'of no known format (it begins with {start[:8]!r})'}"
+    return f"named like {kind.name}, but " if kind else ""
+
+
+def _describe(path: Path | None, start: bytes) -> str:
+    if not start:
+        return "empty"
+    hints = [text for magic, text in _HINTS.items() if start.startswith(magic)]
+    if path is not None:
+        hints.append(_SUFFIX_HINTS.get(path.suffix.lower(), ""))
+    unknown = f"of no known format (it begins with {start[:8]!r})"
+    return next(filter(None, hints), unknown)

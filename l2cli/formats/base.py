@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from fnmatch import fnmatchcase
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -39,11 +40,21 @@ class Reader(_Resource):
     """A container opened for reading.
 
     Raises :class:`~l2cli.errors.FormatError` from any method where the file isn't what it
-    claims to be. ``notes`` holds what the user should know but needn't act on.
+    claims to be.
+
+    Attributes
+    ----------
+    path
+        The file; of a stream, what messages call it.
+    notes
+        What the user should know but needn't act on.
     """
 
     min_rank = 2
     """The least rank of an array that is taken without being named."""
+
+    must_seek = False
+    """Whether it was opened on a stream and can't be read front to back after all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,6 +90,17 @@ class Reader(_Resource):
             For each array that will be written, by name, what it is to become. It differs
             from the array read in ``dtype`` and in the last length of ``shape`` only.
         """
+
+    def stream_writer(self, stream: IO[bytes], outputs: Mapping[str, ArraySpec]) -> Writer | None:
+        """Open a writer that writes front to back, or return ``None`` where that can't be."""
+        return None
+
+    def leftovers(self, taken: Collection[str]) -> list[str]:
+        """Name what the container holds besides the arrays called ``taken``."""
+        names = [array.name for array in self.arrays()]
+        globs = [name for name in taken if name not in names]
+        left = [name for name in names if name not in taken]
+        return [f"'{name}'" for name in left if not any(fnmatchcase(name, g) for g in globs)]
 
 
 class Writer(_Resource):

@@ -51,6 +51,12 @@ def write_rows(file: int, header: NpyHeader, start: int, rows: Array) -> None:
         _write_fully(file, np.ascontiguousarray(rows), position)
 
 
+def byte_view(array: Array) -> memoryview:
+    """Return the bytes of a contiguous array."""
+    # By way of uint8: memoryview knows neither bfloat16 nor float16's format everywhere.
+    return array.reshape(-1).view(np.uint8).data
+
+
 def _row_bytes(header: NpyHeader) -> int:
     return int(np.prod(header.shape[1:], dtype=np.int64)) * header.stored_dtype.itemsize
 
@@ -63,13 +69,8 @@ def _runs(header: NpyHeader, transpose: Array, start: int) -> list[tuple[int, Ar
     return [(begin + index * stride, run) for index, run in enumerate(runs)]
 
 
-def _bytes(array: Array) -> memoryview:
-    # By way of uint8: memoryview knows neither bfloat16 nor float16's format everywhere.
-    return array.reshape(-1).view(np.uint8).data
-
-
 def _read_exactly(file: int, array: Array, position: int, label: str) -> None:
-    buffer = _bytes(array)
+    buffer = byte_view(array)
     while buffer:
         count = os.preadv(file, [buffer], position)
         if not count:
@@ -78,7 +79,7 @@ def _read_exactly(file: int, array: Array, position: int, label: str) -> None:
 
 
 def _write_fully(file: int, array: Array, position: int) -> None:
-    buffer = _bytes(array)
+    buffer = byte_view(array)
     while buffer:
         count = os.pwrite(file, buffer, position)
         buffer, position = buffer[count:], position + count

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,13 @@ MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
 _MAX_HEADER = 2**20
 _MAX_SIZE = 2**63 - 1
+
+
+class Readable(Protocol):
+    """What gives bytes, fewer than asked for only at its end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read ``size`` bytes."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,14 @@ class NpyHeader:
         return MAGIC + bytes(self.version) + len(body).to_bytes(length_bytes, "little") + body
 
 
-def parse_header(stream: IO[bytes], label: str, *, assume_bfloat16: bool = False) -> NpyHeader:
+def fresh_header(dtype: str, shape: tuple[int, ...]) -> NpyHeader:
+    """Return the header of a new array, as ``numpy.save`` would write it."""
+    descr = "<V2" if dtype == "bfloat16" else numpy_dtype(dtype).newbyteorder("<").str
+    header = NpyHeader(b"", (1, 0), descr, False, shape)
+    return replace(header, raw=header._encode(descr, shape))
+
+
+def parse_header(stream: Readable, label: str, *, assume_bfloat16: bool = False) -> NpyHeader:
     """Read the header at the stream's position, and leave the stream behind it.
 
     Parameters
@@ -142,7 +156,7 @@ def parse_header(stream: IO[bytes], label: str, *, assume_bfloat16: bool = False
     return header
 
 
-def _read(stream: IO[bytes], size: int, label: str) -> bytes:
+def _read(stream: Readable, size: int, label: str) -> bytes:
     found = stream.read(size)
     if len(found) < size:
         raise FormatError(f"{label} is cut off in its header: {len(found)} bytes of {size}")

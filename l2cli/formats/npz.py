@@ -21,7 +21,7 @@ from l2cli.formats.npy_body import read_rows, write_rows
 from l2cli.formats.npy_header import MAGIC, NpyHeader, parse_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _SUFFIX = ".npy"
@@ -94,6 +94,10 @@ class NpzReader(Reader):
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> NpzWriter:
         return NpzWriter(path, self, outputs)
+
+    def leftovers(self, taken: Collection[str]) -> list[str]:
+        members = {f"{name}{_SUFFIX}" for name in taken}
+        return [f"'{name}'" for name in self.archive.namelist() if name not in members]
 
     def close(self) -> None:
         self.archive.close()

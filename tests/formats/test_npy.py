@@ -211,7 +211,7 @@ def test_a_hostile_header_is_one_line(tmp_path: Path, content: bytes, message: s
         ("x.bin", b"garbage!", "of no known format"),
         ("base.fbin", b"\x10\x00\x00\x00\x08\x00\x00\x00", "a big-ann .fbin file"),
         ("x.fvecs", b"\x10\x00\x00\x00\x08\x00\x00\x00", "a texmex .fvecs file"),
-        ("x.arrow", b"ARROW1\x00\x00", "an Arrow IPC file"),
+        ("x.feather", b"FEA1\x00\x00", "a Feather file of version 1"),
         ("x.npy.gz", b"\x1f\x8b\x08", "compressed with gzip"),
         ("x.parquet", b"<!doctype html>", "named like Parquet, but an HTML or XML page"),
     ],

@@ -19,7 +19,7 @@ from l2cli.formats.hdf5.storage import chunk_rows, open_dataset, read_rows
 from l2cli.formats.hdf5.writer import Hdf5Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
 _FLATTENED = frozenset({"train", "test"})
@@ -58,6 +58,13 @@ class Hdf5Reader(Reader):
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> Hdf5Writer:
         """Copy the file to ``path`` and open the copy."""
         return Hdf5Writer(self, path, outputs)
+
+    def leftovers(self, taken: Collection[str]) -> list[str]:
+        """Name the other datasets, and the attributes of the file and of those that are taken."""
+        with translated(self.path):
+            owners = [self.file, *(self.file[name] for name in taken)]
+            attributes = [f"attribute '{name}'" for owner in owners for name in owner.attrs]
+        return super().leftovers(taken) + attributes
 
     def close(self) -> None:
         """Close the file."""

@@ -4,63 +4,41 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from l2cli.arrays import ITEM_SIZES, ArraySpec
+from l2cli.arrays import ArraySpec
+from l2cli.formats import arrow_columns
+from l2cli.formats.arrow_columns import (
+    column_refusal,
+    column_spec,
+    storage_type,
+    wide_members,
+    without_view,
+)
 
 if TYPE_CHECKING:
+    from l2cli.formats.arrow_columns import ArrowField, ArrowSchema, ArrowType
     from l2cli.formats.parquet.footer import Footer
-
-ArrowField = Any
-ArrowSchema = Any
-ArrowType = Any
-
-NUMBERS: dict[ArrowType, str] = {
-    pa.float16(): "float16",
-    pa.float32(): "float32",
-    pa.float64(): "float64",
-    **{pa.type_for_alias(name): name for name in ITEM_SIZES if "int" in name},
-}
-"""The dtypes that Parquet can hold, by Arrow type."""
-ARROW_TYPES = {name: arrow_type for arrow_type, name in NUMBERS.items()}
-_MAX_ROW_BYTES = 2**30
-_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-_NESTED = (*_LISTS, pa.types.is_struct, pa.types.is_map, pa.types.is_union)
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What stands behind one array: a list column, or several scalar columns side by side.
+class Columns(arrow_columns.Columns):
+    """What stands behind one array in a Parquet file.
 
     Attributes
     ----------
-    spec
-        The array.
-    fields
-        The Arrow field of each column.
-    tops, leaves
-        The number of each among the top-level columns and among the leaves.
+    leaves
+        The number of each column among the leaves of the schema.
     """
 
-    spec: ArraySpec
-    fields: tuple[ArrowField, ...]
-    tops: tuple[int, ...]
     leaves: tuple[int, ...]
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether each component has its own column."""
-        return not is_list(storage_type(self.fields[0].type))
 
 
 def single_columns(footer: Footer, schema: ArrowSchema) -> list[Columns]:
     """Return every top-level column of the file as an array, in order."""
     times = Counter(field.name for field in schema)
     found = []
-    for top, field in enumerate(map(_without_view, schema)):
+    for top, field in enumerate(map(without_view, schema)):
         leaves = tuple(footer.leaves_of.get(top, ()))
         spec = _spec(footer, field, leaves, is_unique=times[field.name] == 1)
         found.append(Columns(spec, (field,), (top,), leaves))
@@ -72,9 +50,8 @@ def wide_columns(footer: Footer, columns: list[Columns], pattern: str) -> Column
 
     ``None`` where fewer than two match, or where they are not of one dtype.
     """
-    members = [each for each in columns if fnmatchcase(each.spec.name, pattern)]
-    types = {each.fields[0].type for each in members}
-    if len(members) < 2 or len(types) != 1 or not pa.types.is_floating(types.pop()):
+    members = wide_members(columns, pattern)
+    if not members:
         return None
     codec = _codec(footer, members[0].leaves[0])
     layout = ", ".join(filter(None, (f"{len(members)} columns", codec)))
@@ -87,70 +64,20 @@ def wide_columns(footer: Footer, columns: list[Columns], pattern: str) -> Column
     )
 
 
-def is_list(arrow_type: ArrowType) -> bool:
-    """Tell whether a column of this type may hold vectors."""
-    return any(is_kind(arrow_type) for is_kind in _LISTS)
-
-
-def storage_type(arrow_type: ArrowType) -> ArrowType:
-    """Return the type itself, or what an extension type (a fixed-shape tensor) is made of."""
-    is_extension = isinstance(arrow_type, pa.BaseExtensionType)
-    return arrow_type.storage_type if is_extension else arrow_type
-
-
-def _without_view(field: ArrowField) -> ArrowField:
-    """Return the field with a list for a list view: a file holds them alike."""
-    if pa.types.is_list_view(field.type):
-        return field.with_type(pa.list_(field.type.value_field))
-    if pa.types.is_large_list_view(field.type):
-        return field.with_type(pa.large_list(field.type.value_field))
-    return field
-
-
 def _spec(
     footer: Footer, field: ArrowField, leaves: tuple[int, ...], *, is_unique: bool
 ) -> ArraySpec:
-    arrow_type = storage_type(field.type)
-    refusal = _refusal(footer, field, arrow_type, leaves)
+    refusal = column_refusal(field) or _layout_refusal(footer, field, leaves)
     if not is_unique:
         refusal = "two columns have this name"
-    kind = str(arrow_type)
-    shape: tuple[int | None, ...] = (footer.num_rows,)
-    number = NUMBERS.get(arrow_type)
-    if is_list(arrow_type):
-        number = NUMBERS.get(arrow_type.value_type) or _bytes_name(arrow_type.value_type)
-    dtype = number or _shortened(kind)
-    if is_list(arrow_type) and number:
-        kind = kind.partition("<")[0]
-        shape = (*shape, *_row_shape(field.type))
-        if (shape[-1] or 0) * ITEM_SIZES.get(dtype, 0) > _MAX_ROW_BYTES:
-            refusal = f"a row of {shape[-1]} components is too large"
     codec = _codec(footer, leaves[0]) if leaves else ""
-    layout = ", ".join(filter(None, (_shortened(kind), codec)))
     num_values = sum(chunk.num_values for chunk in footer.chunks_of[leaves[0]]) if leaves else 0
-    num_bytes = num_values * ITEM_SIZES.get(dtype, 0)
-    return ArraySpec(field.name, shape, dtype, layout, refusal, approximate_bytes=num_bytes)
+    return column_spec(field, footer.num_rows, codec, refusal, num_values)
 
 
-def _refusal(
-    footer: Footer, field: ArrowField, arrow_type: ArrowType, leaves: tuple[int, ...]
-) -> str:
-    if pa.types.is_floating(arrow_type):
-        return "a scalar column; select several as one array with a glob, -s 'dim_*'"
-    if pa.types.is_struct(arrow_type):
-        return "nested columns are not supported"
-    if not is_list(arrow_type):
-        return "not a list of numbers"
-    if _is_permuted(field.type):
-        return "a tensor whose axes are permuted is not supported"
-    value_type = arrow_type.value_type
-    if any(is_kind(value_type) for is_kind in _NESTED):
-        return "nested lists are not supported"
-    if _bytes_name(value_type):
-        return "its numbers are stored as plain bytes (an old Polars' float16?), write it anew"
-    if value_type not in NUMBERS:
-        return "not a list of numbers"
-    if _levels(field, arrow_type) != footer.leaves[leaves[0]].levels:
+def _layout_refusal(footer: Footer, field: ArrowField, leaves: tuple[int, ...]) -> str:
+    """Return why a list of numbers can't be normalized as it lies in this file."""
+    if _levels(field, storage_type(field.type)) != footer.leaves[leaves[0]].levels:
         return "its nesting in the file isn't the usual one of a list"
     if any(chunk.codec is None for chunk in footer.chunks_of[leaves[0]]):
         return "its compression codec is not supported"
@@ -162,28 +89,6 @@ def _levels(field: ArrowField, arrow_type: ArrowType) -> tuple[int, int]:
     return int(field.nullable) + 1 + int(arrow_type.value_field.nullable), 1
 
 
-def _bytes_name(value_type: ArrowType) -> str:
-    return str(value_type) if pa.types.is_fixed_size_binary(value_type) else ""
-
-
-def _row_shape(field_type: ArrowType) -> tuple[int | None, ...]:
-    """Return the lengths that the type gives a row; any other list may have any length."""
-    if isinstance(field_type, pa.FixedShapeTensorType):
-        return tuple(field_type.shape)
-    arrow_type = storage_type(field_type)
-    return (arrow_type.list_size if pa.types.is_fixed_size_list(arrow_type) else None,)
-
-
-def _is_permuted(field_type: ArrowType) -> bool:
-    if not isinstance(field_type, pa.FixedShapeTensorType):
-        return False
-    return list(field_type.permutation or []) != sorted(field_type.permutation or [])
-
-
 def _codec(footer: Footer, leaf: int) -> str:
     chunks = footer.chunks_of[leaf]
     return chunks[0].codec or "unknown codec" if chunks else ""
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from l2cli.formats.arrow_columns import is_list
 from l2cli.formats.parquet import thrift
-from l2cli.formats.parquet.columns import is_list
 from l2cli.formats.parquet.footer import (
     BYTE_STREAM_SPLIT,
     ChunkField,
@@ -34,7 +34,7 @@ from l2cli.formats.parquet.thrift import BINARY, FALSE, I32, I64, LIST, STRUCT, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from l2cli.formats.parquet.columns import ArrowField
+    from l2cli.formats.arrow_columns import ArrowField
     from l2cli.formats.parquet.footer import Chunk
 
 ArrowArray = Any

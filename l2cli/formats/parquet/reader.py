@@ -6,18 +6,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from l2cli.arrays import BATCH_BYTES, ITEM_SIZES, ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError, SelectionError
+from l2cli.formats.arrow_errors import as_format_error
+from l2cli.formats.arrow_rows import (
+    ListWindow,
+    Piece,
+    WideWindow,
+    Window,
+    shaped,
+    without_view_of,
+)
+from l2cli.formats.arrow_table import Table
 from l2cli.formats.base import Reader
 from l2cli.formats.parquet.columns import Columns, single_columns, wide_columns
-from l2cli.formats.parquet.errors import as_format_error
 from l2cli.formats.parquet.footer import Footer
 from l2cli.formats.parquet.pages import check_pages
-from l2cli.formats.parquet.rows import ListWindow, Piece, WideWindow, Window
 from l2cli.formats.parquet.writer import ParquetWriter
 
 if TYPE_CHECKING:
@@ -31,6 +38,8 @@ _READ_AHEAD_BYTES_OF_ALL = 2**26
 """Of each column that is read, and of all of them where a table has hundreds."""
 _WIDE_WINDOW_BYTES = 4 * BATCH_BYTES
 """A window of a wide table is cut up by columns; smaller ones make smaller pages."""
+_TABLE_ROWS = 2**14
+"""Rows that are read at a time of a table without vectors."""
 
 
 class ParquetReader(Reader):
@@ -51,7 +60,8 @@ class ParquetReader(Reader):
             # pyarrow sees the footer only after it was found sound: it is less careful.
             with self._open(1) as parquet_file:
                 self._metadata = parquet_file.metadata
-                self._columns = single_columns(self._footer, parquet_file.schema_arrow)
+                self._schema = parquet_file.schema_arrow
+                self._columns = single_columns(self._footer, self._schema)
             stack.pop_all()
 
     def close(self) -> None:
@@ -88,6 +98,35 @@ class ParquetReader(Reader):
         changes = [(self._named(name), output) for name, output in outputs.items()]
         _refuse_overlap([columns for columns, _ in changes])
         return ParquetWriter(self.path, self._footer, path, changes)
+
+    def table(self) -> Table:
+        """Return everything, to be written in another format."""
+        return Table(self._schema, self._record_batches())
+
+    def _record_batches(self) -> Iterator[Any]:
+        rows = [
+            _window_rows(self._footer, columns.spec, columns.leaves)
+            for columns in self._columns
+            if not columns.spec.refusal and self._footer.num_rows
+        ]
+        with as_format_error(self.path):
+            for group in self._footer.row_groups:
+                for chunk in group.chunks:
+                    check_pages(self._file, chunk)
+        with self._open(len(self._footer.leaves)) as parquet_file:
+            record_batches = parquet_file.iter_batches(min(rows, default=_TABLE_ROWS))
+            num_rows = 0
+            while True:
+                with as_format_error(self.path):
+                    record_batch = next(record_batches, None)
+                if record_batch is None:
+                    break
+                num_rows += record_batch.num_rows
+                yield record_batch
+        if num_rows != self._footer.num_rows:
+            raise FormatError(
+                f"{self.path}: read {num_rows} rows, the footer promises {self._footer.num_rows}"
+            )
 
     def _open(self, num_leaves: int) -> Any:
         """Let pyarrow open the file, with buffers for so many columns at a time."""
@@ -172,8 +211,7 @@ def _window(record_batch: Any, columns: Columns) -> Window:
         return WideWindow(record_batch.columns)
     array = record_batch.column(0)
     array = array.storage if isinstance(array, pa.ExtensionArray) else array
-    is_view = pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type)
-    return ListWindow(array.cast(columns.fields[0].type) if is_view else array)
+    return ListWindow(without_view_of(array))
 
 
 def _batch(section: Section, piece: Piece, first_row: int) -> Batch:
@@ -182,20 +220,13 @@ def _batch(section: Section, piece: Piece, first_row: int) -> Batch:
     is_first = piece.part == piece.start == 0
     return Batch(
         array=spec,
-        rows=_shaped(piece.rows, spec),
+        rows=shaped(piece.rows, spec),
         start=first_row + int(index[0]) if len(index) else first_row,
         row_numbers=None if is_dense else index + first_row,
         num_null=piece.window.num_null if is_first else 0,
+        first_null=first_row + piece.window.first_null if piece.window.num_null else None,
         carry=(section.number, piece),
     )
-
-
-def _shaped(rows: np.ndarray[Any, Any], spec: ArraySpec) -> np.ndarray[Any, Any]:
-    """Return rows of the shape that the column's type says, if it says one."""
-    shape = [length or 0 for length in spec.shape[1:]]
-    if not len(rows):
-        return np.empty((0, *shape), spec.dtype)
-    return rows.reshape(len(rows), *shape) if len(shape) > 1 else rows
 
 
 def _window_rows(footer: Footer, spec: ArraySpec, leaves: Sequence[int]) -> int:

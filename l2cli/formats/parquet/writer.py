@@ -18,16 +18,17 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.errors import DestinationError, FormatError
+from l2cli.formats.arrow_columns import storage_type
+from l2cli.formats.arrow_errors import as_format_error
+from l2cli.formats.arrow_rows import ListWindow, WideWindow, Window
+from l2cli.formats.arrow_schema import change_to
 from l2cli.formats.base import Writer
 from l2cli.formats.parquet import thrift
-from l2cli.formats.parquet.columns import ARROW_TYPES, Columns, storage_type
 from l2cli.formats.parquet.encode import ChunkMetadata, Style, encode
-from l2cli.formats.parquet.errors import as_format_error
 from l2cli.formats.parquet.footer import MAGIC, Chunk, FileField, Footer, RowGroup
 from l2cli.formats.parquet.pages import copy_bytes, copy_chunk
 from l2cli.formats.parquet.relocate import Annexes, moved_chunk, moved_group, replaced_chunk
-from l2cli.formats.parquet.rows import ListWindow, WideWindow, Window
-from l2cli.formats.parquet.schema import Change, changed_metadata
+from l2cli.formats.parquet.schema import changed_metadata
 from l2cli.formats.parquet.thrift import LIST, STRUCT, Items, Struct
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
-    from l2cli.formats.parquet.rows import Piece
+    from l2cli.formats.arrow_rows import Piece
+    from l2cli.formats.arrow_schema import Change
+    from l2cli.formats.parquet.columns import Columns
 
 Array = np.ndarray[Any, Any]
 
@@ -77,7 +80,7 @@ class ParquetWriter(Writer):
         path: Path,
         outputs: Sequence[tuple[Columns, ArraySpec]],
     ) -> None:
-        changes = [_change(columns, output) for columns, output in outputs]
+        changes = [change_to(columns, output, "Parquet") for columns, output in outputs]
         self._source_path = source
         self._footer = footer
         self._changes = {change.columns.spec.name: change for change in changes}
@@ -132,7 +135,7 @@ class ParquetWriter(Writer):
     def _chunk(self) -> Chunk:
         return self._group.chunks[len(self._moved)]
 
-    def _check_length(self, batch: Batch, rows: Array, change: Change) -> None:
+    def _check_length(self, batch: Batch, rows: Array, change: Change[Columns]) -> None:
         expected = math.prod(batch.rows.shape[1:])
         if change.length is not None and len(rows):
             if expected < change.length:
@@ -155,7 +158,7 @@ class ParquetWriter(Writer):
             self._results.append(np.empty((num_rows, rows.shape[1]), dtype))
         self._results[-1][piece.start : piece.stop] = rows
 
-    def _append(self, change: Change, window: Window, results: list[Array]) -> None:
+    def _append(self, change: Change[Columns], window: Window, results: list[Array]) -> None:
         """Encode a window and append the pages to the file, or to the spool."""
         columns = change.columns
         with as_format_error(self._source_path):
@@ -204,7 +207,7 @@ class ParquetWriter(Writer):
             self._annexes.add(chunk, moved, start)
         return moved
 
-    def _replaced(self, chunk: Chunk, change: Change) -> Struct:
+    def _replaced(self, chunk: Chunk, change: Change[Columns]) -> Struct:
         if chunk.leaf not in self._new:
             window = _empty_window(change.columns)
             self._append(change, window, [part.rows for part in window.parts])
@@ -230,23 +233,6 @@ class ParquetWriter(Writer):
             moved = moved_group(group, self._moved, set(self._by_leaf), shift)
         self._groups.append(moved)
         self._start_group()
-
-
-def _change(columns: Columns, output: ArraySpec) -> Change:
-    """Check that Parquet can hold what an array is to become."""
-    if output.dtype not in ARROW_TYPES:
-        raise DestinationError(f"Parquet can't hold {output.dtype}; use --dtype float16 or float32")
-    length = output.shape[-1] if output.shape[-1] != columns.spec.shape[-1] else None
-    if length is not None and columns.is_wide:
-        raise DestinationError(
-            f"'{columns.spec.name}' has a column for each component; "
-            "it can't be cut, leave out --truncate-dim"
-        )
-    if length is not None and len(output.shape) > 2:
-        raise DestinationError(
-            f"'{columns.spec.name}' holds tensors, which can't be cut; leave out --truncate-dim"
-        )
-    return Change(columns, output.dtype, length)
 
 
 def _empty_window(columns: Columns) -> Window:

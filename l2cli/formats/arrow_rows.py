@@ -1,4 +1,4 @@
-"""Windows: some rows of a Parquet array as Arrow holds them, as NumPy arrays, and back.
+"""Windows: some rows of an array in a table as Arrow holds them, as NumPy arrays, and back.
 
 A window is what one call of pyarrow yields and what is encoded at once. Its size depends on
 the file alone, so that the bytes written do not depend on the size of the batches. NumPy has
@@ -21,10 +21,12 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.arrays import windows
-from l2cli.formats.parquet.columns import ARROW_TYPES, NUMBERS
+from l2cli.formats.arrow_columns import ARROW_TYPES, NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from l2cli.arrays import ArraySpec
 
 ArrowArray = Any
 Array = np.ndarray[Any, Any]
@@ -93,6 +95,14 @@ class Window(ABC):
     def num_null(self) -> int:
         """How many rows are in no part."""
         return self.num_rows - sum(len(part.index) for part in self.parts)
+
+    @property
+    def first_null(self) -> int:
+        """Which row is the first in no part; there must be one."""
+        missing = np.ones(self.num_rows, bool)
+        for part in self.parts:
+            missing[part.index] = False
+        return int(missing.argmax())
 
     def pieces(self, batch_size: int | None) -> list[Piece]:
         """Cut the parts up into batches of ``batch_size`` rows at most."""
@@ -231,6 +241,23 @@ class WideWindow(Window):
             flat[self.parts[0].index] = results[0][:, number]
             columns.append(primitive_array(flat, valid))
         return columns
+
+
+def without_view_of(array: ArrowArray) -> ArrowArray:
+    """Return a list array for a list view."""
+    if pa.types.is_list_view(array.type):
+        return array.cast(pa.list_(array.type.value_field))
+    if pa.types.is_large_list_view(array.type):
+        return array.cast(pa.large_list(array.type.value_field))
+    return array
+
+
+def shaped(rows: Array, spec: ArraySpec) -> Array:
+    """Return rows of the shape that the column's type says, if it says one."""
+    shape = [length or 0 for length in spec.shape[1:]]
+    if not len(rows):
+        return np.empty((0, *shape), spec.dtype)
+    return rows.reshape(len(rows), *shape) if len(shape) > 1 else rows
 
 
 def primitive_array(numbers: Array, valid: Array | None) -> ArrowArray:

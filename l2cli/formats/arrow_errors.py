@@ -1,4 +1,4 @@
-"""What pyarrow and the modules beside this one raise, turned into the errors of ``l2cli``."""
+"""What pyarrow and the modules of its formats raise, turned into the errors of ``l2cli``."""
 
 from __future__ import annotations
 

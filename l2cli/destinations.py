@@ -1,0 +1,156 @@
+"""Where containers go: a file, whole or not at all, or a stream such as standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from abc import ABC, abstractmethod
+from typing import IO, TYPE_CHECKING, Protocol
+
+from l2cli.atomic import check_destination, replacing, temporary_folder
+from l2cli.errors import DestinationError, OptionError
+from l2cli.formats import by_suffix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from l2cli.formats import Format
+    from l2cli.formats.base import Writer
+
+STANDARD_OUTPUT = "standard output"
+
+
+class OpensWriters(Protocol):
+    """What knows how to write a container to a file or to a stream."""
+
+    def writer(self, path: Path) -> Writer:
+        """Open a writer for the file ``path``."""
+
+    def stream_writer(self, stream: IO[bytes]) -> Writer | None:
+        """Open a writer front to back, or return ``None`` where that can't be."""
+
+
+class Destination(ABC):
+    """One place to write a container to.
+
+    Attributes
+    ----------
+    label
+        What messages call it.
+    is_stream
+        Whether it is written front to back, with no way back.
+    """
+
+    label: str
+    is_stream = False
+
+    @property
+    @abstractmethod
+    def kind(self) -> Format | None:
+        """The format that its name stands for, if it stands for one."""
+
+    @abstractmethod
+    def check(self, kind: Format) -> None:
+        """Raise where a file of ``kind`` can't be written here, without writing anything."""
+
+    @abstractmethod
+    def opened(self, plan: OpensWriters, like: Path | None) -> AbstractContextManager[Writer]:
+        """Open a writer. What it wrote counts when the block has ended without an error.
+
+        Parameters
+        ----------
+        like
+            The file whose permission bits a new file gets.
+        """
+
+
+class FileDestination(Destination):
+    """A file, which appears whole or not at all."""
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        self.label = str(path)
+        self._path = path
+        self._overwrite = overwrite
+
+    @property
+    def kind(self) -> Format | None:
+        return by_suffix(self._path)
+
+    def check(self, kind: Format) -> None:
+        check_destination(self._path, overwrite=self._overwrite)
+
+    @contextlib.contextmanager
+    def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[Writer]:
+        with (
+            _system_errors(self.label, "nothing of it was left"),
+            replacing(self._path, like=like, overwrite=self._overwrite) as sibling,
+            _naming(self._path, sibling),
+            plan.writer(sibling) as writer,
+        ):
+            yield writer
+
+
+class StreamDestination(Destination):
+    """A stream with a file descriptor, such as standard output.
+
+    What can't be written front to back is finished in a temporary file and then copied.
+    """
+
+    is_stream = True
+
+    def __init__(self, stream: IO[bytes], label: str = STANDARD_OUTPUT) -> None:
+        self.label = label
+        self._stream = stream
+
+    @property
+    def kind(self) -> Format | None:
+        return None
+
+    def check(self, kind: Format) -> None:
+        if not kind.pipes:
+            raise OptionError(
+                f"{kind.name} can't be written to a pipe, for its parts are written in no order; "
+                f"name a file with -o FILE{kind.suffixes[0]}"
+            )
+
+    @contextlib.contextmanager
+    def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[Writer]:
+        with _system_errors(self.label, "what it got is incomplete"):
+            stream = os.fdopen(os.dup(self._stream.fileno()), "wb")
+            direct = plan.stream_writer(stream)
+            with stream:
+                if direct is not None:
+                    with direct:
+                        yield direct
+                    return
+                with temporary_folder() as folder:
+                    path = folder / "result"
+                    with plan.writer(path) as writer:
+                        yield writer
+                    with path.open("rb") as result:
+                        shutil.copyfileobj(result, stream, 2**20)
+
+
+@contextlib.contextmanager
+def _naming(target: Path, sibling: Path) -> Iterator[None]:
+    """Speak of the destination where a writer speaks of the sibling that it knows."""
+    try:
+        yield
+    except DestinationError as exc:
+        raise DestinationError(str(exc).replace(str(sibling), str(target))) from exc
+
+
+@contextlib.contextmanager
+def _system_errors(label: str, consequence: str) -> Iterator[None]:
+    """Name the destination where the system refuses to write: readers name their own errors."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise DestinationError(
+            f"{label} can't be written: {exc.strerror or exc}; {consequence}"
+        ) from exc

@@ -1,0 +1,83 @@
+"""What a format owes a conversion: a writer of files that are like no source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+from l2cli.errors import RowError
+from l2cli.formats.base import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+    from l2cli.arrays import ArraySpec, Batch
+
+UNNAMED = "embedding"
+"""What a container calls the array of a file that has no names."""
+
+
+class FreshWriter(Writer):
+    """A new container of arrays.
+
+    Parameters
+    ----------
+    target
+        Where to write: a file, or a stream where the format's class has ``streams``.
+    outputs
+        From the name of each array that will come to what it becomes, name included.
+    """
+
+    format_name: ClassVar[str]
+    streams: ClassVar[bool] = False
+    """Whether it writes front to back."""
+    holds_several: ClassVar[bool] = True
+    side_by_side: ClassVar[bool] = False
+    """Whether batches come window by window, of equal rows each, or array after array."""
+
+    def __init__(self, target: Path | IO[bytes], outputs: Mapping[str, ArraySpec]) -> None:
+        self.outputs = dict(outputs)
+        self._num_rows = dict.fromkeys(outputs, 0)
+        self._row_shapes: dict[str, tuple[int, ...]] = {}
+
+    @classmethod
+    def refusal(cls, output: ArraySpec) -> str:
+        """Return why the format can't hold an array; empty where it can."""
+        return ""
+
+    def check(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
+        """Refuse null rows and rows of different lengths, which only tables can hold."""
+        name = batch.array.name
+        label = f"'{name}', row" if name else "row"
+        if batch.num_null:
+            raise RowError(
+                f"{label} {batch.first_null} is null or empty, and {self.format_name} can't hold "
+                "that; fill or drop such rows first, or convert to Parquet or Arrow"
+            )
+        if not len(rows):
+            return
+        shape = self._row_shapes.setdefault(name, rows.shape[1:])
+        odd = self._odd_row(batch) if rows.shape[1:] == shape else batch.start
+        if odd is not None:
+            raise RowError(
+                f"{label} {odd} has another length than the rows before it, and "
+                f"{self.format_name} holds rows of one length; convert to Parquet or Arrow"
+            )
+        self._num_rows[name] += len(rows)
+
+    def settled(self, name: str) -> ArraySpec:
+        """Return what the array ``name`` became, the length of its rows included."""
+        output = self.outputs[name]
+        shape = self._row_shapes.get(name, tuple(length or 0 for length in output.shape[1:]))
+        return replace(output, shape=(output.num_rows, *shape))
+
+    def _odd_row(self, batch: Batch) -> int | None:
+        """Return the first row that is missing in ``batch``, for it has another length."""
+        expected = self._num_rows[batch.array.name]
+        if batch.row_numbers is None:
+            return None if batch.start == expected else expected
+        numbers = range(expected, expected + len(batch.rows))
+        return next(n for i, n in enumerate(numbers) if batch.row_number(i) != n)
