@@ -14,12 +14,12 @@ from l2cli.errors import FormatError
 from l2cli.formats.base import Reader, Writer
 from l2cli.formats.npy_body import byte_view, read_rows, write_rows
 from l2cli.formats.npy_header import NpyHeader, parse_header
+from l2cli.inlet import Inlet, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from l2cli.arrays import ArraySpec
-    from l2cli.inlet import Inlet
 
     Array = np.ndarray[Any, Any]
 
@@ -106,6 +106,9 @@ class NpyStreamReader(_AnyNpyReader):
         self._inlet = inlet
         self.header = parse_header(inlet, label, assume_bfloat16=assume_bfloat16)
         self.must_seek = self.header.fortran_order
+
+    def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
+        return read_ahead(super().batches(arrays, batch_size))
 
     def copy_tail(self, target: IO[bytes]) -> None:
         num_extra = 0
