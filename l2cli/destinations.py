@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 from l2cli.atomic import check_destination, replacing, temporary_folder
 from l2cli.errors import DestinationError, OptionError
 from l2cli.formats import by_suffix
+from l2cli.inlet import widen_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +121,7 @@ class StreamDestination(Destination):
     def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[Writer]:
         with _system_errors(self.label, "what it got is incomplete"):
             stream = os.fdopen(os.dup(self._stream.fileno()), "wb")
+            widen_pipe(stream)
             direct = plan.stream_writer(stream)
             with stream:
                 if direct is not None:

@@ -7,14 +7,21 @@ import io
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from l2cli.atomic import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+T = TypeVar("T")
+
+_AHEAD = 2
+"""Batches."""
 _PIPE_BYTES = 2**20
+"""As much as Linux lets anybody have."""
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -114,7 +121,43 @@ def spooled(inlet: Inlet, *, named: bool) -> Iterator[Path]:
         yield path
 
 
-def widen_pipe(stream: IO[bytes] | Any) -> None:
+def read_ahead(batches: Iterator[T]) -> Iterator[T]:
+    """Yield the same, read by a thread that is a little ahead.
+
+    A pipe holds less than a batch: unless somebody empties it, its other end waits while a
+    batch is computed. The thread may still wait for the pipe when nobody wants more; so it
+    must not own anything that has to be closed.
+    """
+    ready: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+    room, stopped = Semaphore(_AHEAD), Event()
+
+    def read() -> None:
+        try:
+            for batch in batches:
+                ready.put((batch, None))
+                room.acquire()
+                if stopped.is_set():
+                    return
+            ready.put((None, None))
+        except BaseException as exc:
+            ready.put((None, exc))
+
+    Thread(target=read, daemon=True).start()
+    try:
+        while True:
+            batch, error = ready.get()
+            if error is not None:
+                raise error
+            if batch is None:
+                return
+            yield batch
+            room.release()
+    finally:
+        stopped.set()
+        room.release()
+
+
+def widen_pipe(stream: Any) -> None:
     """Let the system hold more of a pipe, so that its two ends wait less for each other."""
     with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
         import fcntl

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import SourceError
 from l2cli.formats import detect, detect_stream, open_reader, open_stream_reader
-from l2cli.inlet import Inlet, spooled
+from l2cli.inlet import Inlet, spooled, widen_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,6 +105,7 @@ class StreamSource(Source):
         self, raw: Readable, kind: Format | None = None, label: str = STANDARD_INPUT
     ) -> None:
         self.label = label
+        widen_pipe(raw)
         self._inlet = Inlet(raw)
         self.kind = kind or detect_stream(self._inlet, label)
 

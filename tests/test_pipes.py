@@ -237,16 +237,14 @@ def test_a_terminal_gets_no_binary(tmp_path: Path) -> None:
         os.close(follower)
 
 
-def test_the_next_program_reads_what_comes() -> None:
+def test_the_next_program_reads_what_comes(tmp_path: Path) -> None:
     program = "import io, sys, numpy\nprint(numpy.load(io.BytesIO(sys.stdin.buffer.read())).shape)"
-    first = subprocess.Popen(
-        [*PROGRAM, "normalize", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    second = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=first.stdout, stdout=subprocess.PIPE
-    )
-    first.communicate(npy(ROWS))
-    assert second.communicate()[0] == b"(60, 8)\n"
+    source = tmp_path / "x.npy"
+    np.save(source, ROWS)
+    first = " ".join(f"'{part}'" for part in PROGRAM)
+    line = f"cat {source} | {first} normalize -q | '{sys.executable}' -c '{program}'"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("(60, 8)\n", "")
 
 
 def test_a_dry_run_of_a_pipe_writes_nothing() -> None:

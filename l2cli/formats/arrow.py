@@ -255,14 +255,11 @@ class ArrowWriter(Writer):
     def write(self, batch: Batch, rows: Array) -> None:
         change = self._changes[batch.array.name]
         rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
-        if (
-            len(rows)
-            and change.length is not None
-            and math.prod(batch.rows.shape[1:]) < change.length
-        ):
+        length = math.prod(batch.rows.shape[1:])
+        if len(rows) and change.length is not None and length < change.length:
             raise FormatError(
                 f"{self._source.path}: row {batch.row_number(0)} of '{batch.array.name}' has "
-                f"{batch.rows.shape[1]} components, fewer than the {change.length} to keep"
+                f"{length} components, fewer than the {change.length} to keep"
             )
         piece = batch.carry.piece
         if piece.start:

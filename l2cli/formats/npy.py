@@ -12,14 +12,14 @@ import numpy as np
 from l2cli.arrays import Batch, rows_per_batch, windows
 from l2cli.errors import FormatError
 from l2cli.formats.base import Reader, Writer
-from l2cli.formats.npy_body import byte_view, read_rows, write_rows
+from l2cli.formats.npy_body import byte_view, empty_rows, read_rows, write_rows
 from l2cli.formats.npy_header import NpyHeader, parse_header
+from l2cli.inlet import Inlet, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from l2cli.arrays import ArraySpec
-    from l2cli.inlet import Inlet
 
     Array = np.ndarray[Any, Any]
 
@@ -107,6 +107,9 @@ class NpyStreamReader(_AnyNpyReader):
         self.header = parse_header(inlet, label, assume_bfloat16=assume_bfloat16)
         self.must_seek = self.header.fortran_order
 
+    def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
+        return read_ahead(super().batches(arrays, batch_size))
+
     def copy_tail(self, target: IO[bytes]) -> None:
         num_extra = 0
         while extra := self._inlet.read(2**16):
@@ -119,7 +122,7 @@ class NpyStreamReader(_AnyNpyReader):
         """Leave the stream to whoever opened it."""
 
     def _rows(self, start: int, stop: int) -> Array:
-        rows = np.empty((stop - start, *self.header.shape[1:]), self.header.stored_dtype)
+        rows = empty_rows((stop - start, *self.header.shape[1:]), self.header.stored_dtype)
         count = self._inlet.fill(byte_view(rows))
         if count < rows.nbytes:
             held = start * (rows.nbytes // len(rows)) + count

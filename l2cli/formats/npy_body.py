@@ -6,6 +6,7 @@ the process's memory, and a truncated file would end the process, not raise an e
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from l2cli.formats.npy_header import NpyHeader
 
     Array = np.ndarray[Any, Any]
+_ALIGNMENT = 64
+"""Bytes."""
 
 
 def read_rows(file: int, header: NpyHeader, start: int, stop: int, label: str) -> Array:
@@ -35,7 +38,7 @@ def read_rows(file: int, header: NpyHeader, start: int, stop: int, label: str) -
             _read_exactly(file, run, position, label)
         rows = np.ascontiguousarray(runs.T)
     else:
-        rows = np.empty((stop - start, *row_shape), dtype)
+        rows = empty_rows((stop - start, *row_shape), dtype)
         _read_exactly(file, rows, len(header.raw) + start * _row_bytes(header), label)
     return rows.astype(dtype.newbyteorder("="), copy=False)
 
@@ -49,6 +52,14 @@ def write_rows(file: int, header: NpyHeader, start: int, rows: Array) -> None:
     else:
         position = len(header.raw) + start * _row_bytes(header)
         _write_fully(file, np.ascontiguousarray(rows), position)
+
+
+def empty_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array to read into, aligned so that XLA on CPU takes it without a copy."""
+    num_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)
 
 
 def byte_view(array: Array) -> memoryview:
