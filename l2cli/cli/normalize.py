@@ -113,7 +113,7 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 @click.option("--allow-external", is_flag=True, help="Read HDF5 data that lies in other files.")
 @click.option("--from", "source_format", metavar="FORMAT", hidden=True)
 @click.option("--to", "destination_format", metavar="FORMAT", hidden=True)
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="No summary, notes or progress bar.")
 @click.option(
     "--progress/--no-progress",
     default=None,
