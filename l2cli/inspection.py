@@ -63,7 +63,8 @@ def inspect_file(source: Path, *, allow_external: bool = False) -> Inspection:
     kind = detect(source)
     options = NormalizeOptions(allow_external=allow_external)
     with open_source(source, kind, options) as reader:
-        return Inspection(str(source), kind.name, _inspect_arrays(reader), reader.notes)
+        notes = list(reader.notes)
+        return Inspection(str(source), kind.name, _inspect_arrays(reader), notes)
 
 
 def _inspect_arrays(reader: Reader) -> list[ArrayInspection]:

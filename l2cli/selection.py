@@ -45,15 +45,18 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
     if is_ann_benchmarks(arrays):
         taken = [array for array in candidates if {"train", "test"} & set(array.names)]
         return taken or candidates
-    if len(candidates) > 1:
-        candidates = _preferred(candidates)
-    if len(candidates) > 1:
-        names = " or ".join(f"-s '{array.name}'" for array in candidates[:4])
+    preferred = _preferred(candidates)
+    if len(preferred) > 1:
+        names = " or ".join(f"-s '{array.name}'" for array in preferred[:4])
         raise SelectionError(
-            f"{reader.path} holds {len(candidates)} arrays that could be meant; choose with "
-            f"{names}{' …' if len(candidates) > 4 else ''}, or all with -s '*'"
+            f"{reader.path} holds {len(preferred)} arrays that could be meant; choose with "
+            f"{names}{' …' if len(preferred) > 4 else ''}; -s may be given more than once"
         )
-    return candidates
+    left = [f"'{array.name}'" for array in candidates if array not in preferred]
+    if left:
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        reader.notes.append(f"{', '.join(left[:3])}{more} stayed as it was; -s takes it too")
+    return preferred
 
 
 def why_not(array: ArraySpec, min_rank: int) -> str:

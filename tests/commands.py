@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
-PROGRAM = [sys.executable, "-c", "from l2cli.cli import main; main()"]
+PROGRAM = [sys.executable, "-m", "l2cli"]
 
 
 @dataclass(frozen=True)

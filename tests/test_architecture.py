@@ -14,6 +14,7 @@ import l2cli
 PACKAGE = Path(l2cli.__file__).parent
 
 LAYERS = [
+    ["__main__"],
     ["cli"],
     ["inspection"],
     ["normalize"],

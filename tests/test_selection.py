@@ -19,7 +19,11 @@ def _array(name: str, dtype: str = "float32", rank: int = 2, refusal: str = "") 
 
 def _select(arrays: list[ArraySpec], *patterns: str) -> list[str]:
     reader: Any = SimpleNamespace(
-        arrays=lambda: arrays, min_rank=2, path=Path("x.h5"), group=lambda pattern: None
+        arrays=lambda: arrays,
+        min_rank=2,
+        path=Path("x.h5"),
+        group=lambda pattern: None,
+        notes=[],
     )
     return [array.name for array in select(reader, patterns)]
 

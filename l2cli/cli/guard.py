@@ -16,7 +16,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from l2cli.cli.interruption import SIGNALS
+from l2cli.cli.interruption import SIGNALS, check, note
 from l2cli.errors import FormatError, L2NormError
 
 if TYPE_CHECKING:
@@ -60,8 +60,13 @@ def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], N
     os.close(alive)
     if not answer:
         clean_up(child)
+        check()  # A library that is interrupted may crash, and that is not the file's fault.
         raise FormatError(_describe_death(subject, status))
-    result: T = _unpack(answer)
+    try:
+        result: T = _unpack(answer)
+    except L2NormError:
+        check()  # Nor is what libraries make of a KeyboardInterrupt in the midst of their import.
+        raise
     return result
 
 
@@ -117,6 +122,7 @@ class _forwarding:
             signal.signal(number, handler)
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
+        note(number)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._child, number)
 

@@ -30,7 +30,12 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
-def _receive(number: int, frame: FrameType | None) -> None:
+def note(number: int) -> None:
+    """Remember that a signal came."""
     _received.append(number)
+
+
+def _receive(number: int, frame: FrameType | None) -> None:
+    note(number)
     if len(_received) == 1:  # A second one must not cut the cleaning up short.
         raise KeyboardInterrupt

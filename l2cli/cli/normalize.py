@@ -129,7 +129,7 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     type=_FORMAT,
     help="The format to write.  [default: by the destination's suffix, else the source's]",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="No summary, notes or progress bar.")
 @click.option(
     "--progress/--no-progress",
     default=None,
