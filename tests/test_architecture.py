@@ -15,7 +15,9 @@ PACKAGE = Path(l2cli.__file__).parent
 
 LAYERS = [
     ["cli"],
-    ["inspection"],
+    ["store", "inspection"],
+    ["plan", "manifest", "workers", "worker"],
+    ["shards", "walk"],
     ["normalize"],
     ["selection", "pipeline", "normalizer"],
     ["mending", "graph", "formats", "atomic"],

@@ -16,7 +16,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from l2cli.errors import FormatError, L2NormError
+from l2cli.errors import FormatError, L2NormError, crash_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], N
     os.close(alive)
     if not answer:
         clean_up(child)
-        raise FormatError(_describe_death(subject, status))
+        raise FormatError(crash_message(subject, os.waitstatus_to_exitcode(status)))
     result: T = _unpack(answer)
     return result
 
@@ -118,17 +118,3 @@ class _forwarding:
     def _forward(self, number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._child, number)
-
-
-def _describe_death(subject: str, status: int) -> str:
-    number = os.waitstatus_to_exitcode(status)
-    name = signal.Signals(-number).name if number < 0 else f"exit code {number}"
-    if name == "SIGKILL":
-        return (
-            f"{subject}: the system killed the process that read it, most likely for want of "
-            "memory; nothing was written"
-        )
-    return (
-        f"{subject}: the library that reads it crashed ({name}), so the file is most likely "
-        "damaged; nothing was written"
-    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from l2cli.cli.store import is_store, run_store, store_options
 from l2cli.errors import OptionError
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 
 
 @click.command(short_help="Make every vector in a file a unit vector.")
-@click.argument("source", required=False, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
     "destination",
     metavar="PATH",
-    help="Where to write.  [default: NAME.normalized.SUFFIX beside the source]",
+    help="The file or folder to write.  [default: NAME.normalized beside the source]",
 )
 @click.option(
     "-s",
@@ -89,6 +90,7 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 @click.option("--in-place", is_flag=True, help="Replace the source, in one step.")
 @click.option("--overwrite", is_flag=True, help="Replace a destination that exists.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@store_options
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -121,9 +123,10 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--debug", is_flag=True, help="Add the traceback to an error.")
 def command(
-    source: Path | None,
+    sources: tuple[Path, ...],
     destination: str | None,
     *,
+    store: dict[str, Any],
     in_place: bool,
     overwrite: bool,
     dry_run: bool,
@@ -137,42 +140,57 @@ def command(
 ) -> None:
     """Make every vector in SOURCE a unit vector: y = x / sqrt(max(sum(x²), epsilon)).
 
-    SOURCE is an .npy, .npz, HDF5 or Parquet file. Everything in it that is not the array
-    stays as it was, and the destination appears whole or not at all.
+    SOURCE is an .npy, .npz, HDF5 or Parquet file, several, or a folder of such (a store).
+    Everything that is not the array stays as it was, and a file appears whole or not at all.
+    A store that was cut off goes on where it was when the same command is run again.
 
     \b
       l2norm normalize vectors.npy
       l2norm normalize store.h5 -s embeddings -o unit.h5
       l2norm normalize table.parquet --truncate-dim 256 --dtype float16
+      l2norm normalize folder -o unit --exclude 'drafts/*'
     """
     if source_format or destination_format:
         raise OptionError("--from and --to convert between formats, which is not there yet")
-    source = _require_file(source)
-    target = _require_file_name(destination)
+    flags = {"in_place": in_place, "overwrite": overwrite, "dry_run": dry_run}
+    if is_store(sources):
+        run_store(
+            sources,
+            destination,
+            wishes,
+            store | flags,
+            show_progress=False if quiet else progress,
+            quiet=quiet,
+            as_json=as_json,
+            debug=debug,
+        )
+    source = _require_file(sources, store)
+    target = _file_name(destination, source)
     report = _run(
         source,
         target,
         wishes,
         debug=debug,
         show_progress=False if quiet else progress,
-        flags={"in_place": in_place, "overwrite": overwrite, "dry_run": dry_run},
+        flags=flags,
     )
     _print(report, quiet=quiet, as_json=as_json)
 
 
-def _require_file(source: Path | None) -> Path:
-    if source is None or str(source) == "-":
+def _require_file(sources: tuple[Path, ...], store: dict[str, Any]) -> Path:
+    if not sources or str(sources[0]) == "-":
         raise OptionError("reading a pipe is not there yet; name a file to normalize")
-    if source.is_dir():
-        raise OptionError(f"{source} is a folder, which is not there yet; name one file of it")
-    return source
+    for name in ("include", "exclude", "only_arrays"):
+        if store[name]:
+            raise OptionError(f"--{name.replace('_', '-')} chooses from a folder; name one")
+    return sources[0]
 
 
-def _require_file_name(destination: str | None) -> Path | None:
+def _file_name(destination: str | None, source: Path) -> Path | None:
     if destination == "-":
         raise OptionError("-o -: writing to a pipe is not there yet; name a file")
     if destination is not None and (destination.endswith("/") or os.path.isdir(destination)):
-        raise OptionError(f"-o {destination} is a folder, which is not there yet; name a file")
+        return Path(destination, source.name)
     return None if destination is None else Path(destination)
 
 
