@@ -197,16 +197,18 @@ def _refuse_integer_list(task: ShardTask) -> None:
 def _normalize(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardReport:
     source, young = Path(task.source), _is_young(task.fingerprint)
     destination, staged = Path(task.destination), ""
-    if task.stage and not task.dry_run:
+    if task.dry_run and task.root:
+        destination = _stand_in(task)
+    elif task.stage:
         name = f"{sibling_prefix(os.getpid())}staged{source.suffix}"
         destination = destination.with_name(name)
         staged = str(destination)
     report = normalize_file(
         source,
-        None if task.in_place and not task.stage else destination,
+        None if task.in_place and not task.root else destination,
         task.options,
-        in_place=task.in_place and not task.stage,
-        overwrite=task.overwrite or task.stage,
+        in_place=task.in_place and not task.root,
+        overwrite=task.overwrite,
         dry_run=task.dry_run,
         progress=progress,
     )
@@ -220,6 +222,14 @@ def _normalize(task: ShardTask, progress: Callable[[int, int], None] | None) -> 
         digest=digest(task.source) if young and not task.in_place else "",
         staged=staged,
     )
+
+
+def _stand_in(task: ShardTask) -> Path:
+    """Return a destination for a dry run, whose folders may not be there yet."""
+    parent = Path(task.destination).parent
+    while not parent.is_dir():
+        parent = parent.parent
+    return parent / f"{sibling_prefix(os.getpid())}dry{Path(task.source).suffix}"
 
 
 def _copy(task: ShardTask) -> ShardReport:

@@ -179,9 +179,10 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     if not patterns:
         return False
     return any(
-        fnmatchcase(candidate, pattern.removeprefix("./").removeprefix("**/").rstrip("/"))
+        fnmatchcase(candidate, spelling)
         for candidate in _with_parents(name)
         for pattern in patterns
+        for spelling in {pattern.rstrip("/"), pattern.rstrip("/").removeprefix("**/")}
     )
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from l2cli.worker import main; main({descriptor})"
 _MAX_JOBS = 16
-_BYTES_PER_SECOND, _SECONDS_PER_SHARD = 500e6, 0.005
-_SECONDS_WORTH_A_WORKER = 0.5
+_BYTES_PER_SECOND, _SECONDS_PER_SHARD = 700e6, 0.0025
+_SECONDS_WORTH_A_WORKER = 5.0
 """What a worker gets through, roughly, and how much of that makes its start worth while."""
 
 
