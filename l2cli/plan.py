@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -196,7 +197,12 @@ def _plan_folder(
 def _action(file: FoundFile) -> Literal["normalize", "copy", "link"]:
     if file.link:
         return "link"
-    return "copy" if by_suffix(Path(file.name)) is None else "normalize"
+    return "normalize" if _is_shard(os.path.splitext(file.name)[1]) else "copy"
+
+
+@cache
+def _is_shard(suffix: str) -> bool:
+    return by_suffix(Path(f"x{suffix}")) is not None
 
 
 def _folders(plan: Plan, found: list[str], prefix: str, wishes: StoreOptions) -> list[str]:
@@ -246,7 +252,7 @@ def _refuse_clashes(plan: Plan, sources: Sequence[Path], wishes: StoreOptions) -
                 f"{before} and {task.source} would both become {task.destination}; "
                 "take one of them at a time"
             )
-        if not wishes.in_place and os.path.realpath(task.destination) in files:
+        if files and not wishes.in_place and os.path.realpath(task.destination) in files:
             raise OptionError(
                 f"{task.source} would become {task.destination}, which is a source too; "
                 "name another folder with -o"
