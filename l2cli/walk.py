@@ -122,6 +122,8 @@ class _Walk:
 
     def sort_out_links(self) -> None:
         """Keep links whose target is kept too; read through the others, where they are files."""
+        if not any(file.link for file in self.listing.files):
+            return
         names = {file.name for file in self.listing.files} | set(self.listing.folders)
         kept = []
         for file in self.listing.files:
