@@ -117,7 +117,7 @@ def _small(parent: Path) -> None:
         )
 
 
-def _kill(parent: Path, repeats: int = 30) -> None:
+def _kill(parent: Path, repeats: int = 50) -> None:
     store = make_store(parent / "store", 120, 400_000)
     quiet, target = parent / "quiet", parent / "out"
     lasts = run(store, "-o", quiet, "--jobs", "2")[0]
