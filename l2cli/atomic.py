@@ -73,25 +73,41 @@ def check_destination(destination: Path, *, overwrite: bool) -> None:
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Yield a folder, where the system keeps such, that is gone when the block has ended."""
-    with tempfile.TemporaryDirectory(prefix=_prefix(os.getpid())) as folder:
+    with tempfile.TemporaryDirectory(prefix=sibling_prefix(os.getpid())) as folder:
         yield Path(folder)
+
+
+def sibling_prefix(pid: int) -> str:
+    """Return what the names of process ``pid``'s temporary siblings begin with."""
+    return f".l2norm-{pid}-"
 
 
 def remove_siblings(folder: Path, pid: int) -> None:
     """Remove what process ``pid``, which is gone, left in ``folder`` and in temporary folders."""
-    for sibling in folder.glob(f"{_prefix(pid)}*"):
+    for sibling in folder.glob(f"{sibling_prefix(pid)}*"):
         sibling.unlink(missing_ok=True)
-    for temporary in Path(tempfile.gettempdir()).glob(f"{_prefix(pid)}*/"):
+    for temporary in Path(tempfile.gettempdir()).glob(f"{sibling_prefix(pid)}*/"):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _prefix(pid: int) -> str:
-    return f".l2norm-{pid}-"
+def is_running(pid: int) -> bool:
+    """Whether process ``pid`` lives on this machine; one that nobody buried yet does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return not os.path.isdir("/proc/self")
+    return state not in "ZX"
 
 
 def _create_sibling(target: Path, destination: Path) -> Path:
     while True:
-        sibling = target.with_name(f"{_prefix(os.getpid())}{next(_counter)}.tmp")
+        sibling = target.with_name(f"{sibling_prefix(os.getpid())}{next(_counter)}.tmp")
         try:
             os.close(os.open(sibling, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:

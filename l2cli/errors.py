@@ -8,6 +8,7 @@
     ├── SourceError         a source could not be used
     │   ├── FormatError         not the format it claims, damaged, or cut off
     │   ├── SelectionError      no array to take, or too many
+    │   │   └── NoArrayError        no array to take
     │   └── RowError            a row that may not be normalized (zero, NaN, Inf)
     └── DestinationError    a destination could not be written; nothing of it is left
 
@@ -17,6 +18,8 @@ expected, and what to do.
 """
 
 from __future__ import annotations
+
+import signal
 
 
 class L2NormError(Exception):
@@ -43,9 +46,38 @@ class SelectionError(SourceError):
     """A source holds no array that could be taken, or several and no way to tell which."""
 
 
+class NoArrayError(SelectionError):
+    """A source is sound, and holds no array that could be taken."""
+
+
 class RowError(SourceError):
     """A row may not be normalized under the options given."""
 
 
 class DestinationError(L2NormError):
     """A destination could not be written. Nothing of it is left behind."""
+
+
+def crash_message(subject: str, exit_code: int) -> str:
+    """Return what to say of a process that ended with ``exit_code`` while it read ``subject``.
+
+    Parameters
+    ----------
+    exit_code
+        Negative for a signal, as :class:`subprocess.Popen` has it.
+    """
+    if exit_code >= 0:
+        return (
+            f"{subject}: the process that worked on it gave up with exit code {exit_code}; nothing "
+            "was written; --debug shows what it said"
+        )
+    name = signal.Signals(-exit_code).name
+    if name == "SIGKILL":
+        return (
+            f"{subject}: the system killed the process that read it, most likely for want of "
+            "memory; nothing was written"
+        )
+    return (
+        f"{subject}: a library crashed ({name}) on it, most likely because it is damaged; "
+        "nothing was written; --debug shows what the library said"
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from l2cli.arrays import FLOAT_DTYPES
-from l2cli.errors import OptionError, SourceError
+from l2cli.errors import NoArrayError, OptionError, SourceError
 
 if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec
@@ -91,7 +91,8 @@ class NormalizeOptions:
         """
         dtype = array.dtype if self.dtype == "same" else self.dtype
         if dtype not in FLOAT_DTYPES:
-            raise SourceError(
+            # An array without a name was not asked for by name: its file holds none to take.
+            raise (SourceError if array.name else NoArrayError)(
                 f"{array.label} is {dtype}, and unit vectors need a float type; "
                 "choose one, such as --dtype float32"
             )

@@ -16,6 +16,11 @@ class Counts:
     floored: int = 0
     null: int = 0
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            *(getattr(self, name) + getattr(other, name) for name in Counts.__dataclass_fields__)
+        )
+
     def __str__(self) -> str:
         found = {
             "zero": self.zero,

@@ -73,6 +73,7 @@ def find_route(
     """
     source_kind = by_word(source_format) if source_format else None
     kind = by_word(destination_format) if destination_format else None
+    is_default = destination is None
     if isinstance(source, Path):
         origin: Source = FileSource(source, source_kind)
         destination = _resolve(source, origin.kind, destination, kind, in_place=in_place)
@@ -84,7 +85,12 @@ def find_route(
         target: Destination = FileDestination(destination, overwrite=overwrite or in_place)
     else:
         target = StreamDestination(destination)
-    named = origin.kind if in_place else target.kind
+    named = target.kind
+    if in_place:
+        named = origin.kind
+    elif is_default:
+        # A source that is named like another format is not converted unasked.
+        named = kind or origin.kind
     if kind is not None and named not in (None, kind):
         raise OptionError(
             f"{target.label} is {'' if in_place else 'named like '}{named.name if named else ''}, "

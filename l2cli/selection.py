@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from l2cli.arrays import FLOAT_DTYPES
-from l2cli.errors import SelectionError
+from l2cli.errors import NoArrayError, SelectionError
 from l2cli.report import shape_text
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
         return arrays  # An array without a name is named by its file.
     candidates = [array for array in arrays if not why_not(array, reader.min_rank)]
     if not candidates:
-        raise SelectionError(_listing(f"{reader.path} holds no array to normalize", reader, arrays))
+        raise NoArrayError(_listing(f"{reader.path} holds no array to normalize", reader, arrays))
     if is_ann_benchmarks(arrays):
         taken = [array for array in candidates if {"train", "test"} & set(array.names)]
         return taken or candidates
@@ -93,7 +93,7 @@ def _named(reader: Reader, arrays: list[ArraySpec], patterns: Sequence[str]) -> 
             raise SelectionError(f"{reader.path}, {found[0].label}: {found[0].refusal}")
         if not usable:
             message = f"{reader.path} holds no array '{pattern}'"
-            raise SelectionError(_listing(message, reader, arrays))
+            raise NoArrayError(_listing(message, reader, arrays))
         chosen += [array for array in usable if array not in chosen]
     return sorted(chosen, key=lambda array: arrays.index(array) if array in arrays else -1)
 

@@ -16,7 +16,9 @@ PACKAGE = Path(l2cli.__file__).parent
 LAYERS = [
     ["__main__"],
     ["cli"],
-    ["inspection"],
+    ["store", "inspection"],
+    ["plan", "manifest", "workers", "worker"],
+    ["shards", "walk"],
     ["normalize"],
     ["conversion", "routes"],
     ["sources", "destinations"],

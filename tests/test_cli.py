@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli import __version__
-from tests.commands import SAMPLES, l2norm, start
+from tests.commands import PROGRAM, SAMPLES, l2norm, start
 from tests.reference import worst_ulp
 
 
@@ -129,6 +129,12 @@ def test_a_destination_is_overwritten_only_on_request(source: Path) -> None:
     assert np.load(destination).shape == (200, 20)
 
 
+def test_a_misleading_suffix_converts_nothing(source: Path) -> None:
+    source = source.rename(source.with_suffix(".parquet"))
+    assert l2norm("normalize", source).code == 0
+    assert np.load(source.with_name("x.normalized.parquet")).shape == (200, 20)
+
+
 def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.empty((0, 5), "f4"))
     done = l2norm("normalize", tmp_path / "x.npy", "--json")
@@ -145,13 +151,14 @@ def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
         (["normalize", "x.npy", "-o", "-", "--to", "hdf5"], 2, "name a file with -o FILE.h5"),
         (["normalize", "x.npy", "-o", "-", "--to", "npz"], 2, "npz can't be written to a pipe"),
         (["normalize", "x.npy", "-o", "-", "--json"], 2, "--json prints where the vectors go"),
-        (["normalize", "x.npy", "-o", "."], 2, "-o . is a folder"),
+        (["normalize", "x.npy", "-o", "."], 2, "is the source itself"),
         (["normalize", "x.npy", "-o", "no/x.npy"], 3, "there is no folder"),
         (["normalize", "x.npy", "--in-place", "-o", "y.npy"], 2, "it takes no -o"),
         (["normalize", "x.npy", "--to", "csv"], 2, "'csv' is not one of"),
         (["normalize", "x.npy", "--from", "npz"], 3, "x.npy is a damaged zip archive"),
         (["normalize", "x.npy", "--in-place", "--to", "npz"], 2, "x.npy is npy, but npz is to be"),
-        (["normalize", "."], 2, ". is a folder"),
+        (["normalize", "x.npy", "--include", "x"], 2, "--include chooses from a folder"),
+        (["normalize", ".", "--to", "npz"], 2, "one file at a time"),
         (["normalize", "x.npy", "--axis", "2"], 3, "has rank 2, so axis 2 is out of range"),
         (["normalize", "x.npy", "--axis", "a"], 2, "'a' is not INT"),
         (["normalize", "x.npy", "--epsilon", "-1"], 2, "epsilon is -1.0, expected"),
@@ -328,7 +335,7 @@ def test_an_interrupt_that_a_library_swallows_is_heard_later() -> None:
         "os.kill(os.getpid(), signal.SIGTERM)\n"
         "try:\n    interruption.check()\nexcept KeyboardInterrupt: print('heard')"
     )
-    done = subprocess.run([_program()[0], "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([PROGRAM[0], "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "heard\n"
 
 

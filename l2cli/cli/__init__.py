@@ -44,15 +44,16 @@ class _LazyGroup(click.Group):
     no_args_is_help=False,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Exit codes: 0 done, 2 usage, 3 a source or destination failed, 130 interrupted.",
+    epilog="Exit codes: 0 done, 2 usage, 3 a source or destination failed, 4 a store is done but "
+    "for some shards, 130 interrupted.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="l2norm")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Make every vector in an embedding file a unit vector.
 
-    Reads .npy, .npz, HDF5, Parquet and Arrow files of any size, or a pipe, scales each row to
-    Euclidean norm 1, and leaves everything else in the file as it was.
+    Reads .npy, .npz, HDF5, Parquet and Arrow files of any size, folders of them, or a pipe,
+    scales each row to Euclidean norm 1, and leaves everything else as it was.
 
     \b
       l2norm normalize vectors.npy      writes vectors.normalized.npy

@@ -17,7 +17,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from l2cli.cli.interruption import SIGNALS, check, note
-from l2cli.errors import FormatError, L2NormError
+from l2cli.errors import FormatError, L2NormError, crash_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], N
     if not answer:
         clean_up(child)
         check()  # A library that is interrupted may crash, and that is not the file's fault.
-        raise FormatError(_describe_death(subject, status))
+        raise FormatError(crash_message(subject, os.waitstatus_to_exitcode(status)))
     try:
         result: T = _unpack(answer)
     except L2NormError:
@@ -125,22 +125,3 @@ class _forwarding:
         note(number)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._child, number)
-
-
-def _describe_death(subject: str, status: int) -> str:
-    number = os.waitstatus_to_exitcode(status)
-    if number >= 0:
-        return (
-            f"{subject}: the process that worked on it gave up with exit code {number}; nothing "
-            "was written; --debug shows what it said"
-        )
-    name = signal.Signals(-number).name
-    if name == "SIGKILL":
-        return (
-            f"{subject}: the system killed the process that read it, most likely for want of "
-            "memory; nothing was written"
-        )
-    return (
-        f"{subject}: a library crashed ({name}) on it, most likely because it is damaged; "
-        "nothing was written; --debug shows what the library said"
-    )

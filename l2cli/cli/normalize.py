@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from l2cli.cli.store import is_store, run_store, store_options
 from l2cli.cli.terminal import say
 from l2cli.errors import OptionError
 
@@ -30,14 +31,14 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 
 
 @click.command(short_help="Make every vector in a file a unit vector.")
-@click.argument("source", required=False, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
     "destination",
     metavar="PATH",
-    help="Where to write; - for standard output. The suffix of another format converts.  "
-    "[default: NAME.normalized.SUFFIX beside the source; of a pipe, standard output]",
+    help="Where to write: a file, a folder, or - for standard output. The suffix of another "
+    "format converts.  [default: NAME.normalized beside the source; of a pipe, standard output]",
 )
 @click.option(
     "-s",
@@ -96,6 +97,7 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 @click.option("--in-place", is_flag=True, help="Replace the source, in one step.")
 @click.option("--overwrite", is_flag=True, help="Replace a destination that exists.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@store_options
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -138,9 +140,10 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--debug", is_flag=True, help="Add the traceback to an error.")
 def command(
-    source: Path | None,
+    sources: tuple[Path, ...],
     destination: str | None,
     *,
+    store: dict[str, Any],
     in_place: bool,
     overwrite: bool,
     dry_run: bool,
@@ -154,25 +157,41 @@ def command(
 ) -> None:
     """Make every vector in SOURCE a unit vector: y = x / sqrt(max(sum(x²), epsilon)).
 
-    SOURCE is an .npy, .npz, HDF5, Parquet or Arrow IPC file. Everything in it that is not the
-    array stays as it was, and the destination appears whole or not at all. Without SOURCE, or
-    with -, standard input is read and standard output written.
+    SOURCE is an .npy, .npz, HDF5, Parquet or Arrow IPC file, several, or a folder of such (a
+    store). What is not the array stays as it was, and a file appears whole or not at all. A
+    store that was cut off goes on when the same command is run again. Without SOURCE, or with
+    -, standard input is read and standard output written.
 
     \b
       l2norm normalize vectors.npy
       l2norm normalize store.h5 -s embeddings -o unit.h5
       l2norm normalize table.parquet --truncate-dim 256 --dtype float16
-      l2norm normalize table.parquet -o vectors.npy
+      l2norm normalize folder -o unit --exclude 'drafts/*'
       cat vectors.npy | l2norm normalize | python index.py
     """
-    source = None if source is None or str(source) == "-" else source
+    flags = {"in_place": in_place, "overwrite": overwrite}
+    if is_store(sources):
+        if source_format or destination_format:
+            raise OptionError("--from and --to convert one file at a time; leave them out")
+        run_store(
+            sources,
+            destination,
+            wishes,
+            store | flags | {"dry_run": dry_run},
+            show_progress=False if quiet else progress,
+            quiet=quiet,
+            as_json=as_json,
+            debug=debug,
+        )
+    _refuse_store_options(store)
+    source = sources[0] if sources and str(sources[0]) != "-" else None
     to_stream = destination == "-" or (source is None and destination is None)
     _check_stdin(source, in_place=in_place)
     if to_stream and not dry_run:
         _check_stdout(as_json=as_json)
     report = _run(
-        _require_file(source),
-        None if to_stream else _require_file_name(destination),
+        source,
+        None if to_stream else _file_name(destination, source),
         wishes,
         debug=debug,
         show_progress=False if quiet else progress,
@@ -181,11 +200,16 @@ def command(
         flags={
             "source_format": source_format,
             "destination_format": destination_format,
-            "in_place": in_place,
-            "overwrite": overwrite,
+            **flags,
         },
     )
     _print(report, quiet=quiet, as_json=as_json)
+
+
+def _refuse_store_options(store: dict[str, Any]) -> None:
+    for name in ("include", "exclude", "only_arrays"):
+        if store[name]:
+            raise OptionError(f"--{name.replace('_', '-')} chooses from a folder; name one")
 
 
 def _check_stdin(source: Path | None, *, in_place: bool) -> None:
@@ -209,17 +233,16 @@ def _check_stdout(*, as_json: bool) -> None:
         raise OptionError("--json prints where the vectors go; name a file for them with -o FILE")
 
 
-def _require_file(source: Path | None) -> Path | None:
-    if source is not None and source.is_dir():
-        raise OptionError(f"{source} is a folder, which is not there yet; name one file of it")
-    return source
-
-
-def _require_file_name(destination: str | None) -> Path | None:
+def _file_name(destination: str | None, source: Path | None) -> Path | None:
     if destination == "":
         raise OptionError("-o is empty; name a file")
-    if destination is not None and (destination.endswith("/") or os.path.isdir(destination)):
-        raise OptionError(f"-o {destination} is a folder, which is not there yet; name a file")
+    is_folder = bool(destination) and (
+        str(destination).endswith("/") or os.path.isdir(str(destination))
+    )
+    if is_folder and source is None:
+        raise OptionError(f"-o {destination} is a folder; name a file for standard input")
+    if is_folder and source is not None:
+        return Path(str(destination), source.name)
     return None if destination is None else Path(destination)
 
 

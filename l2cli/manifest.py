@@ -1,0 +1,242 @@
+"""What is done in a destination: a header, then one line a shard, appended as they are done.
+
+A line counts only if it is whole, and only as long as source and destination are what it says
+they are. So no order of crashes can make a shard pass for done that isn't. Nor does a lost line
+do harm: its shard is done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from l2cli import __version__
+from l2cli.errors import DestinationError, OptionError
+from l2cli.shards import digest, fingerprint
+from l2cli.walk import OWN_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Self
+
+    from l2cli.options import NormalizeOptions
+    from l2cli.shards import Fingerprint, ShardReport, ShardTask
+
+FILE_NAME = f"{OWN_PREFIX}.jsonl"
+_LAYOUT = 1
+_NO_MATTER = ("batch_size", "device")
+"""Options on which no byte of a result depends."""
+_PATIENCE = 4.0
+"""Seconds to wait for the workers of a run that was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One shard that is done.
+
+    Attributes
+    ----------
+    source, result
+        Size and time of change of the source, and of what was written, if anything was.
+    digest
+        Content hash of the source, where there was a doubt about its time of change.
+    """
+
+    status: str
+    source: Fingerprint
+    result: Fingerprint | None
+    digest: str = ""
+
+    def holds(self, task: ShardTask) -> bool:
+        """Whether ``task`` is still done."""
+        if self.result is not None and fingerprint(task.destination) != self.result:
+            return False
+        if task.stage:
+            return self.result is not None or self.source == task.fingerprint
+        if self.source == task.fingerprint and not self.digest:
+            return True
+        # The time of change can't tell: it is new, or it was too young to be trusted.
+        same_size = self.source[0] == task.fingerprint[0]
+        return same_size and bool(self.digest) and digest(task.source) == self.digest
+
+
+class Manifest:
+    """The manifest of one folder, open and locked.
+
+    Attributes
+    ----------
+    records
+        What was done before, by the shard's name.
+    """
+
+    def __init__(self, folder: str, header: dict[str, Any]) -> None:
+        self.records: dict[str, Record] = {}
+        self._folder = folder
+        self._header = header
+        self._file = os.open(_path(folder), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        os.close(self._file)
+
+    def fileno(self) -> int:
+        """Return the descriptor that holds the lock. The lock lasts until all its heirs close."""
+        return self._file
+
+    def lock(self) -> None:
+        """Keep other runs out of the folder.
+
+        Raises
+        ------
+        DestinationError
+            Where another run is at work in it.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DestinationError(
+                        f"{self._folder}: another l2norm is at work in it; wait until it is done"
+                    ) from None
+                time.sleep(0.05)
+            except OSError:
+                return  # A file system without locks.
+            else:
+                return
+
+    def load(self) -> bool:
+        """Read what was done, cut off a torn last line, and return whether there was a manifest.
+
+        Raises
+        ------
+        OptionError
+            Where it was made with other options, from other sources or by another version.
+        """
+        size = os.fstat(self._file).st_size
+        held = os.pread(self._file, size, 0)
+        whole = held.rfind(b"\n") + 1
+        if whole < size:
+            os.ftruncate(self._file, whole)
+        header, self.records = _parse(held[:whole].splitlines())
+        if header is None:
+            return False
+        _compare(self._folder, header, self._header)
+        return True
+
+    def start(self) -> None:
+        """Forget what was done."""
+        os.ftruncate(self._file, 0)
+        self.records = {}
+        self._append(self._header)
+        os.fsync(self._file)
+
+    def add(self, task: ShardTask, report: ShardReport, *, flush: bool = False) -> None:
+        """Note that ``task`` is done.
+
+        Parameters
+        ----------
+        flush
+            Return only when the note is on the disk.
+        """
+        record = Record(report.status, task.fingerprint, report.result, report.digest)
+        self._append({"shard": task.name, **asdict(record)})
+        if flush:
+            os.fsync(self._file)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        # One write a line: what a crash leaves is whole lines, and perhaps one that is torn.
+        os.write(self._file, json.dumps(line).encode() + b"\n")
+
+
+def make_header(
+    options: NormalizeOptions, sources: Iterable[str], *, only_arrays: bool
+) -> dict[str, Any]:
+    """Return what a run must have in common with the one that it resumes."""
+    held = {name: value for name, value in asdict(options).items() if name not in _NO_MATTER}
+    if options.backend == "auto":
+        held["backend"] = os.environ.get("KERAS_BACKEND") or "auto"
+    header = {
+        "l2norm": __version__,
+        "layout": _LAYOUT,
+        "sources": [os.path.realpath(source) for source in sources],
+        "options": held | {"only_arrays": only_arrays},
+    }
+    parsed: dict[str, Any] = json.loads(json.dumps(header))
+    return parsed
+
+
+def has_manifest(folder: str) -> bool:
+    """Whether a manifest with a header stands in ``folder``."""
+    try:
+        with open(_path(folder), "rb") as file:
+            return _parse([file.readline()])[0] is not None
+    except OSError:
+        return False
+
+
+def peek(folder: str, header: dict[str, Any]) -> dict[str, Record]:
+    """Return the records in ``folder`` without locking or writing anything."""
+    try:
+        with open(_path(folder), "rb") as file:
+            found, records = _parse(file)
+    except OSError:
+        found, records = None, {}
+    if found is not None:
+        _compare(folder, found, header)
+    return records
+
+
+def _path(folder: str) -> str:
+    return os.path.join(folder, FILE_NAME)
+
+
+def _parse(lines: Iterable[bytes]) -> tuple[dict[str, Any] | None, dict[str, Record]]:
+    header: dict[str, Any] | None = None
+    records: dict[str, Record] = {}
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):
+            held = json.loads(line)
+            if "l2norm" in held:
+                header = held
+                continue
+            source, result = held["source"], held["result"]
+            records[held["shard"]] = Record(
+                held["status"],
+                (source[0], source[1]),
+                result and (result[0], result[1]),
+                held["digest"],
+            )
+    return header, records if header else {}
+
+
+def _compare(folder: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    if found == expected:
+        return
+    if found.get("sources") != expected["sources"]:
+        what = f"from {', '.join(map(str, found.get('sources', ['other sources'])))}"
+    elif (found["l2norm"], found.get("layout")) != (expected["l2norm"], expected["layout"]):
+        what = f"by l2norm {found['l2norm']}, and this is {expected['l2norm']}"
+    else:
+        before, now = found.get("options", {}), expected["options"]
+        what = "with other options: " + ", ".join(
+            f"{name} {_text(before.get(name))}, now {_text(now[name])}"
+            for name in now
+            if before.get(name) != now[name]
+        )
+    raise OptionError(
+        f"{folder} was begun {what}; name another destination with -o, or begin anew with "
+        "--overwrite"
+    )
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

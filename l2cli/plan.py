@@ -1,0 +1,259 @@
+"""What is to be done with a store, as a list of shard tasks. Nothing is opened or written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from l2cli.errors import DestinationError, OptionError, SourceError
+from l2cli.formats import by_suffix
+from l2cli.routes import default_destination
+from l2cli.shards import ShardReport, ShardTask
+from l2cli.walk import list_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from l2cli.options import NormalizeOptions
+    from l2cli.walk import FoundFile
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """How to go about a store. What happens to its numbers is in ``NormalizeOptions``.
+
+    Attributes
+    ----------
+    include, exclude
+        Globs of paths in the store; see :func:`l2cli.walk.list_folder`.
+    only_arrays
+        Leave out the files that hold no array to normalize; else they are copied.
+    in_place
+        Replace each shard, in one step.
+    overwrite
+        Write into a folder that exists, and begin anew what an earlier run did.
+    dry_run
+        Choose and check only.
+    fail_fast
+        Stop at the first shard that fails.
+    jobs
+        How many worker processes; ``None`` to choose by the work and the machine.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    only_arrays: bool = False
+    in_place: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    fail_fast: bool = False
+    jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise OptionError(f"jobs is {self.jobs}, expected 1 or more")
+
+
+@dataclass
+class Plan:
+    """What is to be done.
+
+    Attributes
+    ----------
+    root
+        The folder that all is written to; empty where each file has a destination of its own.
+    tasks
+        In natural order.
+    folders
+        Folders to make below ``root``, parents first.
+    failures
+        What failed already: folders that can't be read.
+    notes
+        What the user should know but needn't act on.
+    """
+
+    root: str
+    tasks: list[ShardTask] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    failures: list[ShardReport] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def default_store(source: Path) -> Path:
+    """Return where a store goes where nothing else is said: ``FOLDER.normalized`` beside it."""
+    folder = source if source.name.strip(".") else Path(os.path.abspath(source))
+    return folder.with_name(f"{folder.name}.normalized")
+
+
+def make_plan(
+    sources: Sequence[Path],
+    destination: Path | None,
+    options: NormalizeOptions,
+    wishes: StoreOptions,
+) -> Plan:
+    """Return what is to be done with ``sources``.
+
+    One folder is mirrored into the destination. Of several sources, each becomes a file or a
+    folder of its name in it.
+
+    Raises
+    ------
+    OptionError
+        Where the sources and the destination get in each other's way.
+    SourceError
+        Where a source isn't there, or there is nothing to do.
+    """
+    for source in sources:
+        if not source.exists():
+            raise SourceError(f"{source}: there is no such file or folder")
+    root = _find_root(sources, destination, wishes)
+    plan = Plan(str(root) if root else "")
+    for source in sources:
+        if source.is_dir():
+            _keep_apart(source, plan.root, wishes)
+            prefix = "" if len(sources) == 1 else f"{Path(os.path.abspath(source)).name}/"
+            _plan_folder(plan, source, prefix, options, wishes)
+        else:
+            _plan_file(plan, source, options, wishes)
+    if not plan.tasks and not plan.failures:
+        raise SourceError(f"{sources[0]} holds no file that may be taken; see --include")
+    _refuse_clashes(plan, sources, wishes)
+    return plan
+
+
+def _find_root(
+    sources: Sequence[Path], destination: Path | None, wishes: StoreOptions
+) -> Path | None:
+    folders = [source for source in sources if source.is_dir()]
+    if destination is not None:
+        if wishes.in_place:
+            raise OptionError("--in-place replaces the source, so it takes no -o")
+        if destination.exists() and not destination.is_dir():
+            raise DestinationError(f"{destination} is a file; several go to a folder, name one")
+        return destination
+    if folders and len(sources) > 1:
+        how = "one folder at a time is replaced in place" if wishes.in_place else "name one with -o"
+        raise OptionError(f"{len(sources)} sources, {folders[0]} a folder: {how}")
+    if not folders:
+        return None
+    return folders[0] if wishes.in_place else default_store(folders[0])
+
+
+def _keep_apart(source: Path, root: str, wishes: StoreOptions) -> None:
+    if wishes.in_place:
+        return
+    inner, outer = os.path.realpath(root), os.path.realpath(source)
+    if inner == outer:
+        raise OptionError(f"{root} is the source itself; to replace it, say --in-place")
+    for one, other in ((inner, outer), (outer, inner)):
+        if os.path.commonpath((one, other)) == other:
+            raise OptionError(f"{one} is inside {other}; name a folder outside with -o")
+
+
+def _plan_folder(
+    plan: Plan, source: Path, prefix: str, options: NormalizeOptions, wishes: StoreOptions
+) -> None:
+    listing = list_folder(str(source), wishes.include, wishes.exclude)
+    plan.notes += listing.notes
+    plan.failures += [
+        ShardReport(prefix + name, "failed", 0, error=f"{source / name} {message}")
+        for name, message in listing.failures
+    ]
+    real_root = os.path.realpath(plan.root)
+    untouched = []
+    for file in listing.files:
+        action = _action(file)
+        if wishes.in_place and (action != "normalize" or file.outside):
+            untouched += [file.name] if file.outside else []
+            continue
+        if wishes.only_arrays and action == "copy":
+            continue
+        plan.tasks.append(
+            ShardTask(
+                prefix + file.name,
+                f"{source}/{file.name}",
+                f"{plan.root}/{prefix}{file.name}",
+                action,
+                (file.num_bytes, file.mtime_ns),
+                options,
+                root=real_root,
+                link=file.link,
+                in_place=wishes.in_place,
+                stage=wishes.in_place,
+                overwrite=True,
+                only_arrays=wishes.only_arrays,
+                dry_run=wishes.dry_run,
+            )
+        )
+    if untouched:
+        plan.notes.append(f"left as they are: links to files outside, such as {untouched[0]}")
+    if not wishes.in_place:
+        plan.folders += _folders(plan, listing.folders, prefix, wishes)
+
+
+def _action(file: FoundFile) -> Literal["normalize", "copy", "link"]:
+    if file.link:
+        return "link"
+    return "normalize" if _is_shard(os.path.splitext(file.name)[1]) else "copy"
+
+
+@cache
+def _is_shard(suffix: str) -> bool:
+    return by_suffix(Path(f"x{suffix}")) is not None
+
+
+def _folders(plan: Plan, found: list[str], prefix: str, wishes: StoreOptions) -> list[str]:
+    """Return the folders to make: all, or those that something goes to where some is left out."""
+    every = [prefix + name for name in found]
+    if wishes.include or wishes.exclude or wishes.only_arrays:
+        needed = set()
+        for task in plan.tasks:
+            parent = os.path.dirname(task.name)
+            while parent and parent not in needed:
+                needed.add(parent)
+                parent = os.path.dirname(parent)
+        every = [name for name in every if name in needed]
+    return [prefix.rstrip("/"), *every] if prefix else every
+
+
+def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, wishes: StoreOptions) -> None:
+    status = source.stat()
+    destination = Path(plan.root, source.name) if plan.root else default_destination(source)
+    plan.tasks.append(
+        ShardTask(
+            source.name if plan.root else str(source),
+            str(source),
+            str(source if wishes.in_place else destination),
+            "normalize",
+            (status.st_size, status.st_mtime_ns),
+            options,
+            root=os.path.realpath(plan.root) if plan.root else "",
+            in_place=wishes.in_place,
+            overwrite=wishes.overwrite or bool(plan.root),
+            required=True,
+            dry_run=wishes.dry_run,
+        )
+    )
+
+
+def _refuse_clashes(plan: Plan, sources: Sequence[Path], wishes: StoreOptions) -> None:
+    """Refuse two files for one destination, and a destination that is a source."""
+    if len(sources) == 1:
+        return
+    files = {os.path.realpath(source) for source in sources if source.is_file()}
+    taken: dict[str, str] = {}
+    for task in plan.tasks:
+        before = taken.setdefault(task.destination, task.source)
+        if before is not task.source:
+            raise OptionError(
+                f"{before} and {task.source} would both become {task.destination}; "
+                "take one of them at a time"
+            )
+        if files and not wishes.in_place and os.path.realpath(task.destination) in files:
+            raise OptionError(
+                f"{task.source} would become {task.destination}, which is a source too; "
+                "name another folder with -o"
+            )

@@ -1,0 +1,279 @@
+"""One shard of a store: what is to be done with it, doing it, and what became of it.
+
+A :class:`ShardTask` is small and can be pickled. :func:`run_shard` needs nothing else, so it
+can run in any process on any machine that sees the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from l2cli.arrays import INTEGER_DTYPES
+from l2cli.atomic import replacing, sibling_prefix
+from l2cli.errors import BackendError, DestinationError, L2NormError, NoArrayError, SourceError
+from l2cli.formats import detect
+from l2cli.normalize import normalize_file
+from l2cli.sources import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from l2cli.options import NormalizeOptions
+    from l2cli.report import Report
+
+    Fingerprint = tuple[int, int]
+
+_FINE_TICK, _COARSE_TICK = 20_000_000, 2_000_000_000
+"""How far, in nanoseconds, a file system's clock may lag: by the tick, or on FAT by 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """What is to be done with one file of a store.
+
+    Attributes
+    ----------
+    name
+        Its path in the store.
+    action
+        ``normalize`` what is in it (or copy it, if it turns out to hold no array), ``copy`` it,
+        or make a ``link`` like it.
+    fingerprint
+        Size in bytes and time of change in nanoseconds of the source.
+    root
+        The real path of the folder outside of which nothing may be written; empty for none.
+    stage
+        Leave the result in a temporary sibling, and say which: who runs the store publishes it.
+    required
+        The user named this very file, so it has to hold an array.
+    only_arrays
+        Write nothing where it turns out to hold no array.
+    """
+
+    name: str
+    source: str
+    destination: str
+    action: Literal["normalize", "copy", "link"]
+    fingerprint: Fingerprint
+    options: NormalizeOptions
+    root: str = ""
+    link: str = ""
+    in_place: bool = False
+    stage: bool = False
+    overwrite: bool = False
+    required: bool = False
+    only_arrays: bool = False
+    dry_run: bool = False
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the source."""
+        return self.fingerprint[0] if self.action != "link" else 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What became of one file of a store.
+
+    Attributes
+    ----------
+    status
+        ``done`` (normalized), ``copied``, ``skipped`` (done by an earlier run), ``left out``
+        (nothing to normalize in it, and only arrays wanted) or ``failed``.
+    error
+        Why it failed: one line that names it.
+    report
+        Of the normalization, if there was one.
+    result
+        Size and time of change of what was written.
+    digest
+        Content hash of the source, where its time of change is too young to tell all changes.
+    staged
+        The temporary sibling that holds the result, if it is not published yet.
+    """
+
+    name: str
+    status: Literal["done", "copied", "skipped", "left out", "failed"]
+    num_bytes: int
+    error: str = ""
+    report: Report | None = None
+    result: Fingerprint | None = None
+    digest: str = ""
+    staged: str = ""
+    traceback: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it."""
+        held = {"shard": self.name, "status": self.status, "file_bytes": self.num_bytes}
+        if self.error:
+            held["error"] = self.error
+        return held | (asdict(self.report) if self.report else {})
+
+
+def failed(task: ShardTask, message: str, trace: str = "") -> ShardReport:
+    """Return the report of a task that came to nothing."""
+    return ShardReport(task.name, "failed", task.num_bytes, error=message, traceback=trace)
+
+
+def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = None) -> ShardReport:
+    """Do what ``task`` says. Whatever is wrong with the shard itself ends in its report.
+
+    Raises
+    ------
+    BackendError
+        Where the backend or the device isn't there: no shard would fare better.
+    """
+    try:
+        return _run(task, progress)
+    except BackendError:
+        raise
+    except L2NormError as exc:
+        return failed(task, str(exc), traceback.format_exc())
+    except Exception as exc:
+        message = f"{task.source}: unexpected {type(exc).__name__}: {exc}; --debug shows where"
+        return failed(task, message, traceback.format_exc())
+
+
+def fingerprint(path: str) -> Fingerprint | None:
+    """Return size and time of change of what stands at ``path``; ``None`` for nothing."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def digest(path: str) -> str:
+    """Return the content hash of the file at ``path``."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardReport:
+    if task.root:
+        _keep_inside(task)
+    if task.action == "link":
+        return _link(task)
+    if task.action == "copy":
+        return _copy(task)
+    try:
+        if task.options.dtype != "same" and not task.required:
+            _refuse_integer_list(task)
+        return _normalize(task, progress)
+    except NoArrayError:
+        if task.required:
+            raise
+        if task.only_arrays or task.in_place:
+            return ShardReport(task.name, "left out", task.num_bytes)
+        return _copy(task)
+
+
+def _keep_inside(task: ShardTask) -> None:
+    """Refuse a destination that a link would lead out of the destination's folder."""
+    parent = os.path.dirname(task.destination)
+    expected = os.path.join(task.root, os.path.dirname(task.name))
+    if os.path.realpath(parent) != os.path.normpath(expected):
+        raise DestinationError(f"{parent} is a link out of the destination; remove it")
+    if os.path.islink(task.destination) and not (task.dry_run or task.in_place):
+        os.unlink(task.destination)  # It would be followed, perhaps to outside.
+
+
+def _refuse_integer_list(task: ShardTask) -> None:
+    """A list of integers is ids, not a vector, though ``--dtype`` would make it one."""
+    source = Path(task.source)
+    with open_source(source, detect(source), task.options) as reader:
+        for array in reader.arrays():
+            if not array.name and array.dtype in INTEGER_DTYPES and len(array.shape) < 2:
+                raise NoArrayError(f"{source} holds a list of integers")
+
+
+def _normalize(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardReport:
+    source, young = Path(task.source), _is_young(task.fingerprint)
+    destination, staged = Path(task.destination), ""
+    if task.dry_run and task.root:
+        destination = _stand_in(task)
+    elif task.stage:
+        name = f"{sibling_prefix(os.getpid())}staged{source.suffix}"
+        destination = destination.with_name(name)
+        staged = str(destination)
+    report = normalize_file(
+        source,
+        None if task.in_place and not task.root else destination,
+        task.options,
+        in_place=task.in_place and not task.root,
+        overwrite=task.overwrite,
+        dry_run=task.dry_run,
+        progress=progress,
+    )
+    report.destination = task.destination
+    return ShardReport(
+        task.name,
+        "done",
+        task.num_bytes,
+        report=report,
+        result=fingerprint(str(destination)),
+        digest=digest(task.source) if young and not task.in_place else "",
+        staged=staged,
+    )
+
+
+def _stand_in(task: ShardTask) -> Path:
+    """Return a destination for a dry run, whose folders may not be there yet."""
+    parent = Path(task.destination).parent
+    while not parent.is_dir():
+        parent = parent.parent
+    return parent / f"{sibling_prefix(os.getpid())}dry{Path(task.source).suffix}"
+
+
+def _copy(task: ShardTask) -> ShardReport:
+    source, young = Path(task.source), _is_young(task.fingerprint)
+    if not task.dry_run:
+        try:
+            _copy_file(source, Path(task.destination), overwrite=task.overwrite)
+        except OSError as exc:
+            raise SourceError(f"{source} can't be copied: {exc.strerror or exc}") from exc
+    return ShardReport(
+        task.name,
+        "copied",
+        task.num_bytes,
+        result=fingerprint(task.destination),
+        digest=digest(task.source) if young else "",
+    )
+
+
+def _copy_file(source: Path, destination: Path, *, overwrite: bool) -> None:
+    before = source.stat()
+    with replacing(destination, like=source, overwrite=overwrite) as sibling:
+        shutil.copyfile(source, sibling)
+        after = source.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise SourceError(f"{source} changed while it was copied; run again")
+        os.utime(sibling, ns=(after.st_atime_ns, after.st_mtime_ns))
+
+
+def _link(task: ShardTask) -> ShardReport:
+    if not task.dry_run:
+        destination = Path(task.destination)
+        sibling = destination.with_name(f"{sibling_prefix(os.getpid())}link")
+        try:
+            with suppress(FileNotFoundError):
+                sibling.unlink()
+            sibling.symlink_to(task.link)
+            sibling.replace(destination)
+        except OSError as exc:
+            raise DestinationError(f"{destination} can't be made: {exc.strerror or exc}") from exc
+    return ShardReport(task.name, "copied", 0, result=fingerprint(task.destination))
+
+
+def _is_young(source: Fingerprint) -> bool:
+    """Whether the source may change again without a new time of change."""
+    tick = _FINE_TICK if source[1] % 1_000_000_000 else _COARSE_TICK
+    return time.time_ns() - source[1] < tick

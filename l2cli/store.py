@@ -1,0 +1,348 @@
+"""A folder of shards: plan, run, resume.
+
+One bad shard stops nothing. What is done is noted in a manifest in the destination, so that a
+run that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from l2cli.atomic import is_running
+from l2cli.errors import DestinationError, SelectionError
+from l2cli.formats import by_suffix
+from l2cli.manifest import Manifest, has_manifest, make_header, peek
+from l2cli.options import NormalizeOptions
+from l2cli.plan import StoreOptions, make_plan
+from l2cli.report import Counts
+from l2cli.shards import ShardReport, failed
+from l2cli.walk import OWN_PREFIX
+from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from l2cli.manifest import Record
+    from l2cli.plan import Plan
+    from l2cli.shards import ShardTask
+    from l2cli.workers import Runner
+
+    OnEvent = Callable[["ShardReport | StoreProgress"], None]
+
+_OUTSTANDING = 8
+"""A shard is large if it is more than this part of what each worker gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreProgress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    name
+        The shard that the news is of.
+    done, total
+        Bytes of source files.
+    """
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass
+class StoreReport:
+    """What became of a store.
+
+    Attributes
+    ----------
+    shards
+        How many files there are of each status of :class:`~l2cli.shards.ShardReport`.
+    counts
+        The rows that were normalized by this run.
+    num_bytes
+        Bytes of the source files that this run dealt with.
+    notes
+        What the user should know but needn't act on.
+    """
+
+    source: str
+    destination: str
+    shards: dict[str, int] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    num_bytes: int = 0
+    seconds: float = 0.0
+    dry_run: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """4 where a shard failed, else 0."""
+        return 4 if self.shards.get("failed") else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        done = [f"{n:,} {status}" for status, n in self.shards.items() if n]
+        would = "would be: " if self.dry_run else ""
+        found = f" ({self.counts})" if str(self.counts) else ""
+        rows = f"; {self.counts.num_rows:,} rows{found}" if self.counts.num_rows else ""
+        return (
+            f"{self.source} → {self.destination}: {would}{', '.join(done)}{rows}; "
+            f"{self.num_bytes / 1e6:,.1f} MB, {self.seconds:.1f} s"
+        )
+
+
+def normalize_store(
+    sources: Sequence[Path],
+    destination: Path | None = None,
+    options: NormalizeOptions | None = None,
+    wishes: StoreOptions | None = None,
+    *,
+    runner: Runner | None = None,
+    on_event: OnEvent | None = None,
+) -> StoreReport:
+    """Normalize the vectors in every file of a folder, or in several files.
+
+    Run again after it was cut off, it does what is left to do. The result does not depend on
+    how often that happened, nor on how many processes did the work.
+
+    Parameters
+    ----------
+    sources
+        One folder, or several files and folders.
+    destination
+        The folder to write to; ``None`` for :func:`~l2cli.plan.default_store` of a folder, and
+        for each file's own default of files.
+    runner
+        What runs the tasks; ``None`` for this process or some workers of it.
+    on_event
+        Called with a ``ShardReport`` for each file, and with ``StoreProgress`` between them.
+
+    Raises
+    ------
+    OptionError
+        Where the options contradict each other, or those of an earlier run.
+    SourceError
+        Where a source isn't there, or no shard holds what was to be selected.
+    DestinationError
+        Where the destination can't be written to, or another run is at work in it.
+    """
+    started = time.perf_counter()
+    options, wishes = options or NormalizeOptions(), wishes or StoreOptions()
+    plan = make_plan(sources, destination, options, wishes)
+    header = make_header(options, map(str, sources), only_arrays=wishes.only_arrays)
+    report = StoreReport(
+        ", ".join(map(str, sources[:3])) + (" …" if len(sources) > 3 else ""),
+        plan.root or "beside the sources" if not wishes.in_place else "in place",
+        dict.fromkeys(("done", "copied", "left out", "skipped", "failed"), 0),
+        dry_run=wishes.dry_run,
+        notes=plan.notes,
+    )
+    with contextlib.ExitStack() as stack:
+        manifest, records = _begin(stack, plan, header, wishes)
+        run = _Run(plan, records, manifest, report, on_event)
+        run.run(runner, wishes)
+    _judge(report, plan, options)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _begin(
+    stack: contextlib.ExitStack, plan: Plan, header: dict[str, Any], wishes: StoreOptions
+) -> tuple[Manifest | None, dict[str, Record]]:
+    """Take possession of the destination, and return its manifest and what is done."""
+    if not plan.root:
+        return None, {}
+    _check_root(plan.root, wishes)
+    if wishes.dry_run:
+        if wishes.overwrite:
+            return None, {}
+        return None, peek(plan.root, header)
+    try:
+        os.makedirs(plan.root, exist_ok=True)
+        manifest = stack.enter_context(Manifest(plan.root, header))
+        manifest.lock()
+        if wishes.overwrite or not manifest.load():
+            manifest.start()
+        _sweep(plan.root)
+    except OSError as exc:
+        raise DestinationError(
+            f"{plan.root} can't be written to: {exc.strerror or exc}; name another with -o"
+        ) from exc
+    _make_folders(plan)
+    return manifest, manifest.records
+
+
+def _check_root(root: str, wishes: StoreOptions) -> None:
+    parent = os.path.dirname(os.path.abspath(root))
+    if not os.path.isdir(parent):
+        raise DestinationError(f"{root}: there is no folder {parent}; make it first")
+    if wishes.overwrite or wishes.in_place or not os.path.isdir(root) or has_manifest(root):
+        return
+    if any(not name.startswith(OWN_PREFIX) for name in os.listdir(root)):
+        raise DestinationError(
+            f"{root} exists and l2norm did not make it; name another with -o, or say --overwrite "
+            "to write into it and replace files of the same names"
+        )
+
+
+def _sweep(root: str) -> None:
+    """Remove the temporary siblings of processes that are gone."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if name.startswith(f"{OWN_PREFIX}-"):
+                pid = name.split("-")[1]
+                if not (pid.isdigit() and is_running(int(pid))):
+                    os.unlink(os.path.join(folder, name))
+
+
+def _make_folders(plan: Plan) -> None:
+    """Make the folders. One that can't be made fails its shards, which say so."""
+    barred = set()
+    for name in plan.folders:
+        path = os.path.join(plan.root, name)
+        if os.path.islink(path) or os.path.dirname(name) in barred:
+            barred.add(name)  # A link might lead out of the destination.
+            continue
+        with contextlib.suppress(OSError):
+            os.mkdir(path)
+
+
+def _judge(report: StoreReport, plan: Plan, options: NormalizeOptions) -> None:
+    shards = report.shards
+    if shards["done"] or shards["skipped"] or shards["failed"]:
+        return
+    if options.select:
+        names = ", ".join(f"'{name}'" for name in options.select)
+        raise SelectionError(f"{report.source}: no file of it holds an array {names}")
+    report.notes.append("no file holds an array to normalize")
+
+
+class _Run:
+    """One run over a plan: skips what is done, publishes, notes, counts and reports the rest."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        records: dict[str, Record],
+        manifest: Manifest | None,
+        report: StoreReport,
+        on_event: OnEvent | None,
+    ) -> None:
+        self._plan = plan
+        self._records = records
+        self._manifest = manifest
+        self._report = report
+        self._on_event = on_event or (lambda event: None)
+        self._total = sum(task.num_bytes for task in plan.tasks)
+        self._done = 0
+        self._partial: dict[str, int] = {}
+        self._notes: dict[str, list[str]] = {}
+
+    def run(self, runner: Runner | None, wishes: StoreOptions) -> None:
+        """Run everything that isn't done."""
+        for report in self._plan.failures:
+            self._count(report)
+        tasks = list(self._skip_done())
+        jobs = min(wishes.jobs or default_jobs(), len(tasks))
+        if wishes.jobs is None:
+            jobs = min(jobs, useful_jobs(len(tasks), sum(task.num_bytes for task in tasks)))
+        runner = runner or self._choose_runner(tasks, jobs)
+        with contextlib.closing(runner.run(_in_order(tasks, jobs), self._progress)) as reports:
+            for task, outcome in reports:
+                report = self._publish(task, outcome)
+                self._count(report)
+                if report.status == "failed" and wishes.fail_fast:
+                    break
+        for note, names in self._notes.items():
+            where = names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
+            self._report.notes.append(f"{where}: {note}")
+
+    def _skip_done(self) -> Iterator[ShardTask]:
+        for task in self._plan.tasks:
+            record = self._records.get(task.name)
+            if record is not None and record.holds(task):
+                self._count(ShardReport(task.name, "skipped", task.num_bytes))
+            else:
+                yield task
+
+    def _choose_runner(self, tasks: list[ShardTask], jobs: int) -> Runner:
+        if jobs <= 1 and not any(map(_is_native, tasks)):
+            return InProcess()
+        return LocalWorkers(jobs, [self._manifest.fileno()] if self._manifest else [])
+
+    def _publish(self, task: ShardTask, report: ShardReport) -> ShardReport:
+        """Note what is done. A staged result is noted first, then published: see ``Record``."""
+        if self._manifest is None or report.status == "failed" or task.dry_run:
+            return report
+        if not report.staged:
+            self._manifest.add(task, report)
+            return report
+        try:
+            _keep_owner(task.destination, report.staged)
+            self._manifest.add(task, report, flush=True)
+            os.replace(report.staged, task.destination)
+        except OSError as exc:
+            _remove(report.staged)
+            return failed(task, f"{task.destination} can't be replaced: {exc.strerror or exc}")
+        except BaseException:
+            _remove(report.staged)
+            raise
+        return report
+
+    def _count(self, report: ShardReport) -> None:
+        self._partial.pop(report.name, None)
+        self._done += report.num_bytes
+        self._report.shards[report.status] += 1
+        if report.status != "skipped":
+            self._report.num_bytes += report.num_bytes
+        if report.report is not None:
+            for array in report.report.arrays:
+                self._report.counts += array.counts
+            for note in report.report.notes:
+                self._notes.setdefault(note, []).append(report.name)
+        self._on_event(report)
+        self._on_event(self._state(report.name))
+
+    def _progress(self, task: ShardTask, done: int, total: int) -> None:
+        self._partial[task.name] = task.num_bytes * done // max(1, total)
+        self._on_event(self._state(task.name))
+
+    def _state(self, name: str) -> StoreProgress:
+        return StoreProgress(name, self._done + sum(self._partial.values()), self._total)
+
+
+def _in_order(tasks: list[ShardTask], jobs: int) -> list[ShardTask]:
+    """Return ``tasks`` in natural order, but for the large ones, which come first.
+
+    A large one begun last would leave the other workers idle at the end.
+    """
+    large = sum(task.num_bytes for task in tasks) / max(1, jobs) / _OUTSTANDING
+    first = [task for task in tasks if jobs > 1 and task.num_bytes > large]
+    rest = [task for task in tasks if jobs <= 1 or task.num_bytes <= large]
+    return sorted(first, key=lambda task: -task.num_bytes) + rest
+
+
+def _is_native(task: ShardTask) -> bool:
+    kind = by_suffix(Path(task.source))
+    return task.action == "normalize" and (kind is None or kind.native)
+
+
+def _keep_owner(path: str, staged: str) -> None:
+    status = os.stat(path)
+    with contextlib.suppress(PermissionError):
+        os.chown(staged, status.st_uid, status.st_gid)
+        os.chmod(staged, status.st_mode & 0o7777)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
