@@ -23,12 +23,12 @@ from l2cli.formats.arrow_columns import (
     Columns,
     column_refusal,
     column_spec,
+    list_field,
     wide_members,
-    without_view,
 )
 from l2cli.formats.arrow_errors import as_format_error
 from l2cli.formats.arrow_messages import first_codec, record_batches
-from l2cli.formats.arrow_rows import ListWindow, Piece, WideWindow, Window, shaped, without_view_of
+from l2cli.formats.arrow_rows import ListWindow, Piece, WideWindow, Window
 from l2cli.formats.arrow_schema import Change, change_to, changed_schema
 from l2cli.formats.arrow_table import Table
 from l2cli.formats.base import Reader, Writer
@@ -98,7 +98,7 @@ class _AnyArrowReader(Reader):
                     pieces = window.pieces(batch_size or _batch_rows(window))
                 for piece in pieces:
                     carry = Carry(record_batch, metadata, number, piece)
-                    yield _batch(columns.spec, carry, first_row)
+                    yield piece.batch(columns.spec, first_row, carry)
             first_row += record_batch.num_rows
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> ArrowWriter:
@@ -128,7 +128,7 @@ class _AnyArrowReader(Reader):
         names = self.schema.names
         return [
             Columns(self._spec(field, names.count(field.name) == 1), (field,), (top,))
-            for top, field in enumerate(map(without_view, self.schema))
+            for top, field in enumerate(map(list_field, self.schema))
         ]
 
     def _spec(self, field: Any, is_unique: bool) -> ArraySpec:
@@ -324,8 +324,6 @@ def _window(record_batch: RecordBatch, columns: Columns) -> Window:
     arrays = [each.storage if isinstance(each, pa.ExtensionArray) else each for each in arrays]
     for array in arrays:
         array.validate(full=True)
-    if not columns.is_wide:
-        arrays = [without_view_of(arrays[0])]
     return WideWindow(arrays) if columns.is_wide else ListWindow(arrays[0])
 
 
@@ -333,19 +331,3 @@ def _batch_rows(window: Window) -> int:
     """Return how many rows a batch takes of a window, which may be large."""
     row_bytes = max(part.rows.nbytes // max(1, len(part.rows)) for part in window.parts)
     return max(1, BATCH_BYTES // max(1, row_bytes))
-
-
-def _batch(spec: ArraySpec, carry: Carry, first_row: int) -> Batch:
-    piece = carry.piece
-    index = piece.index
-    is_dense = len(index) == 0 or index[-1] - index[0] + 1 == len(index)
-    is_first = piece.part == piece.start == 0
-    return Batch(
-        array=spec,
-        rows=shaped(piece.rows, spec),
-        start=first_row + int(index[0]) if len(index) else first_row,
-        row_numbers=None if is_dense else index + first_row,
-        num_null=piece.window.num_null if is_first else 0,
-        first_null=first_row + piece.window.first_null if piece.window.num_null else None,
-        carry=carry,
-    )

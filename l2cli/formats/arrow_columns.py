@@ -83,13 +83,18 @@ def storage_type(arrow_type: ArrowType) -> ArrowType:
     return arrow_type.storage_type if is_extension else arrow_type
 
 
-def without_view(field: ArrowField) -> ArrowField:
-    """Return the field with a list for a list view: the two hold the same rows."""
-    if pa.types.is_list_view(field.type):
-        return field.with_type(pa.list_(field.type.value_field))
-    if pa.types.is_large_list_view(field.type):
-        return field.with_type(pa.large_list(field.type.value_field))
-    return field
+def without_view(arrow_type: ArrowType) -> ArrowType:
+    """Return the list type for a list view's, which holds the same rows; else the type itself."""
+    if pa.types.is_list_view(arrow_type):
+        return pa.list_(arrow_type.value_field)
+    if pa.types.is_large_list_view(arrow_type):
+        return pa.large_list(arrow_type.value_field)
+    return arrow_type
+
+
+def list_field(field: ArrowField) -> ArrowField:
+    """Return the field :func:`without_view`."""
+    return field.with_type(without_view(field.type))
 
 
 def column_spec(

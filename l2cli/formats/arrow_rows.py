@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from l2cli.arrays import windows
-from l2cli.formats.arrow_columns import ARROW_TYPES, NUMBERS
+from l2cli.arrays import Batch, windows
+from l2cli.formats.arrow_columns import ARROW_TYPES, NUMBERS, without_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,21 @@ class Piece:
     def rows(self) -> Array:
         """The rows."""
         return self.window.parts[self.part].rows[self.start : self.stop]
+
+    def batch(self, spec: ArraySpec, first_row: int, carry: Any) -> Batch:
+        """Return the batch, where ``first_row`` is the row number of the window's first row."""
+        index, num_null = self.index, self.window.num_null
+        is_dense = len(index) == 0 or index[-1] - index[0] + 1 == len(index)
+        is_first = self.part == self.start == 0
+        return Batch(
+            array=spec,
+            rows=_shaped(self.rows, spec),
+            start=first_row + int(index[0]) if len(index) else first_row,
+            row_numbers=None if is_dense else index + first_row,
+            num_null=num_null if is_first else 0,
+            first_null=first_row + self.window.first_null if num_null else None,
+            carry=carry,
+        )
 
 
 class Window(ABC):
@@ -120,10 +135,11 @@ class ListWindow(Window):
     Parameters
     ----------
     array
-        A list, large_list or fixed_size_list array, whole or sliced.
+        A list, list view or fixed_size_list array, whole or sliced.
     """
 
     def __init__(self, array: ArrowArray) -> None:
+        array = array.cast(without_view(array.type))
         self.array = array
         self.num_rows = len(array)
         offsets = _offsets(array)
@@ -243,16 +259,7 @@ class WideWindow(Window):
         return columns
 
 
-def without_view_of(array: ArrowArray) -> ArrowArray:
-    """Return a list array for a list view."""
-    if pa.types.is_list_view(array.type):
-        return array.cast(pa.list_(array.type.value_field))
-    if pa.types.is_large_list_view(array.type):
-        return array.cast(pa.large_list(array.type.value_field))
-    return array
-
-
-def shaped(rows: Array, spec: ArraySpec) -> Array:
+def _shaped(rows: Array, spec: ArraySpec) -> Array:
     """Return rows of the shape that the column's type says, if it says one."""
     shape = [length or 0 for length in spec.shape[1:]]
     if not len(rows):

@@ -11,9 +11,9 @@ from l2cli.formats import arrow_columns
 from l2cli.formats.arrow_columns import (
     column_refusal,
     column_spec,
+    list_field,
     storage_type,
     wide_members,
-    without_view,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def single_columns(footer: Footer, schema: ArrowSchema) -> list[Columns]:
     """Return every top-level column of the file as an array, in order."""
     times = Counter(field.name for field in schema)
     found = []
-    for top, field in enumerate(map(without_view, schema)):
+    for top, field in enumerate(map(list_field, schema)):
         leaves = tuple(footer.leaves_of.get(top, ()))
         spec = _spec(footer, field, leaves, is_unique=times[field.name] == 1)
         found.append(Columns(spec, (field,), (top,), leaves))

@@ -14,11 +14,8 @@ from l2cli.errors import FormatError, SelectionError
 from l2cli.formats.arrow_errors import as_format_error
 from l2cli.formats.arrow_rows import (
     ListWindow,
-    Piece,
     WideWindow,
     Window,
-    shaped,
-    without_view_of,
 )
 from l2cli.formats.arrow_table import Table
 from l2cli.formats.base import Reader
@@ -167,7 +164,8 @@ class ParquetReader(Reader):
             with as_format_error(self.path):
                 pieces = window.pieces(batch_size)
             for piece in pieces:
-                yield _batch(section, piece, section.first_row + num_rows)
+                first_row = section.first_row + num_rows
+                yield piece.batch(section.columns.spec, first_row, (section.number, piece))
             num_rows += window.num_rows
         if num_rows != section.group.num_rows:
             raise FormatError(
@@ -211,26 +209,11 @@ def _window(record_batch: Any, columns: Columns) -> Window:
         return WideWindow(record_batch.columns)
     array = record_batch.column(0)
     array = array.storage if isinstance(array, pa.ExtensionArray) else array
-    return ListWindow(without_view_of(array))
-
-
-def _batch(section: Section, piece: Piece, first_row: int) -> Batch:
-    index, spec = piece.index, section.columns.spec
-    is_dense = len(index) == 0 or index[-1] - index[0] + 1 == len(index)
-    is_first = piece.part == piece.start == 0
-    return Batch(
-        array=spec,
-        rows=shaped(piece.rows, spec),
-        start=first_row + int(index[0]) if len(index) else first_row,
-        row_numbers=None if is_dense else index + first_row,
-        num_null=piece.window.num_null if is_first else 0,
-        first_null=first_row + piece.window.first_null if piece.window.num_null else None,
-        carry=(section.number, piece),
-    )
+    return ListWindow(array)
 
 
 def _window_rows(footer: Footer, spec: ArraySpec, leaves: Sequence[int]) -> int:
-    """Return how many rows to decode at a time, whatever the batches: see ``rows.py``."""
+    """Return how many rows to decode at a time, whatever the batches: see ``arrow_rows.py``."""
     if len(leaves) > 1:
         return max(1, _WIDE_WINDOW_BYTES // spec.row_bytes)
     if spec.row_bytes:
