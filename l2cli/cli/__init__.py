@@ -81,7 +81,8 @@ def main() -> NoReturn:
         sys.exit(EXIT_INTERRUPTED)
     except click.UsageError as exc:
         where = exc.ctx.command_path if exc.ctx else "l2norm"
-        say(f"l2norm: {exc.format_message().rstrip('.')}; see {where} --help")
+        message = exc.format_message().rstrip(".")
+        say(f"l2norm: {message}{' See' if message.endswith('?') else '; see'} {where} --help")
         sys.exit(EXIT_USAGE)
     except (L2NormError, click.ClickException) as exc:
         _fail(exc)
