@@ -1,3 +1,70 @@
-"""L2 normalization for files full of embeddings."""
+"""L2 normalization for files full of embeddings, for arrays and for Keras models.
+
+What ``__all__`` names is public. Each name is imported when it is first used, so that
+``import l2cli`` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from l2cli.direct import normalize
+    from l2cli.errors import L2NormError
+    from l2cli.export import export_model
+    from l2cli.inspection import Inspection, inspect_file
+    from l2cli.layers import L2Normalization, l2_normalize
+    from l2cli.models import build_model
+    from l2cli.normalization import normalize_file
+    from l2cli.options import NormalizeOptions
+    from l2cli.report import Report
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Inspection",
+    "L2NormError",
+    "L2Normalization",
+    "NormalizeOptions",
+    "Report",
+    "build_model",
+    "export_model",
+    "inspect_file",
+    "l2_normalize",
+    "normalize",
+    "normalize_file",
+]
+
+_HOMES = {
+    "Inspection": "inspection",
+    "L2NormError": "errors",
+    "L2Normalization": "layers",
+    "NormalizeOptions": "options",
+    "Report": "report",
+    "build_model": "models",
+    "export_model": "export",
+    "inspect_file": "inspection",
+    "l2_normalize": "layers",
+    "normalize": "direct",
+    "normalize_file": "normalization",
+}
+"""The module of each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'l2cli' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"l2cli.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if "keras" in sys.modules:
+    # Keras loads a saved model with our layer in it once it has seen the layer.
+    importlib.import_module("l2cli.layers")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-BATCH_BYTES = 6 * 2**20
+BATCH_BYTES = 3 * 2**20
 """Bytes of one batch where the user names no ``batch_size``: larger ones fall out of cache."""
 
 FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -100,6 +100,8 @@ class Batch:
         How many null rows were left out.
     first_null
         The row number of the first of them.
+    incomplete
+        Which rows have null components, which are NaN in them; ``None`` where none has.
     carry
         What the format must hand from its reader to its writer.
     """
@@ -110,11 +112,16 @@ class Batch:
     row_numbers: np.ndarray[Any, Any] | None = None
     num_null: int = 0
     first_null: int | None = None
+    incomplete: np.ndarray[Any, Any] | None = None
     carry: Any = field(default=None, repr=False)
 
     def row_number(self, index: int) -> int:
         """Return the row number in the array of ``rows[index]``."""
         return self.start + index if self.row_numbers is None else int(self.row_numbers[index])
+
+    def is_incomplete(self, index: int) -> bool:
+        """Return whether ``rows[index]`` has null components."""
+        return self.incomplete is not None and bool(self.incomplete[index])
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:

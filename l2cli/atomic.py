@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import itertools
 import os
 import shutil
@@ -15,6 +18,10 @@ from l2cli.errors import DestinationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_PREFIX = ".l2norm-"
+_DESCRIPTORS = Path("/proc/self/fd")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _counter = itertools.count()
 
@@ -62,8 +69,19 @@ def check_destination(destination: Path, *, overwrite: bool) -> None:
         raise DestinationError(f"{destination} is not a regular file; name one to write")
     if target.exists() and not overwrite:
         raise DestinationError(
-            f"{destination} exists; replace it with --overwrite, or name another with -o"
+            f"{destination} exists; replace it with --overwrite, or name another"
         )
+    check_parent(target, destination)
+
+
+def check_parent(target: Path, destination: Path) -> None:
+    """Raise ``DestinationError`` where nothing can be written beside ``target``.
+
+    Parameters
+    ----------
+    destination
+        What the user calls it.
+    """
     if not target.parent.is_dir():
         raise DestinationError(f"{destination}: there is no folder {target.parent}; make it first")
     if not os.access(target.parent, os.W_OK):
@@ -71,23 +89,93 @@ def check_destination(destination: Path, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Yield a folder, where the system keeps such, that is gone when the block has ended."""
-    with tempfile.TemporaryDirectory(prefix=sibling_prefix(os.getpid())) as folder:
-        yield Path(folder)
+def temporary_file(*, named: bool = False) -> Iterator[Path]:
+    """Yield an empty file, where the system keeps such, that is gone when the block has ended.
+
+    Parameters
+    ----------
+    named
+        Whether its name has to stand in a folder. If not, then on Linux it doesn't, so that
+        not even ``kill -9`` leaves the file behind. Else the next to need a name removes it.
+    """
+    if not named and _DESCRIPTORS.is_dir():
+        with tempfile.TemporaryFile() as file:
+            yield _DESCRIPTORS / str(file.fileno())
+        return
+    _remove_abandoned()
+    with (
+        tempfile.TemporaryDirectory(prefix=sibling_prefix(os.getpid())) as folder,
+        _locked(folder),
+    ):
+        path = Path(folder, "file")
+        path.touch()
+        yield path
+
+
+@contextlib.contextmanager
+def temporary_errors() -> Iterator[None]:
+    """Say where it was that the system refused to write a temporary file."""
+    try:
+        yield
+    except OSError as exc:
+        raise DestinationError(
+            f"a temporary file can't be written in {tempfile.gettempdir()}: "
+            f"{exc.strerror or exc}; name a folder with more room in TMPDIR"
+        ) from exc
+
+
+def reserve(file: int, start: int, stop: int) -> None:
+    """Let the file system find room for the bytes from ``start`` to ``stop``, if it knows how to.
+
+    Raises
+    ------
+    OSError
+        Where there isn't that much room.
+    """
+    # Not os.posix_fallocate: where the file system can't, that writes to every block.
+    allocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if allocate is None or start == stop:
+        return
+    extent = ctypes.c_int64(start), ctypes.c_int64(stop - start)
+    if allocate(file, 0, *extent) and ctypes.get_errno() in _NO_ROOM:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def flush(file: Path) -> None:
+    """Have the bytes of ``file`` reach the disk."""
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names in ``folder`` reach the disk, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def sibling_prefix(pid: int) -> str:
     """Return what the names of process ``pid``'s temporary siblings begin with."""
-    return f".l2norm-{pid}-"
+    return f"{_PREFIX}{pid}-"
 
 
 def remove_siblings(folder: Path, pid: int) -> None:
     """Remove what process ``pid``, which is gone, left in ``folder`` and in temporary folders."""
-    for sibling in folder.glob(f"{sibling_prefix(pid)}*"):
-        sibling.unlink(missing_ok=True)
-    for temporary in Path(tempfile.gettempdir()).glob(f"{sibling_prefix(pid)}*/"):
-        shutil.rmtree(temporary, ignore_errors=True)
+    for parent in (folder, Path(tempfile.gettempdir())):
+        for left in parent.glob(f"{sibling_prefix(pid)}*"):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def is_abandoned(name: str) -> bool:
+    """Whether the process whose temporary sibling or folder has this name is gone."""
+    pid = name.split("-")[1]
+    return not (pid.isdigit() and is_running(int(pid)))
 
 
 def is_running(pid: int) -> bool:
@@ -105,6 +193,33 @@ def is_running(pid: int) -> bool:
     return state not in "ZX"
 
 
+def _remove_abandoned() -> None:
+    """Remove the temporary folders of processes that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*/"):
+        # A process that seems gone may live in another container, and holds its lock there.
+        with contextlib.suppress(OSError):
+            if is_abandoned(folder.name):
+                with _locked(folder) as is_locked:
+                    if is_locked:
+                        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: str | Path) -> Iterator[bool]:
+    """Try to hold the lock of a folder while the block runs, and yield whether that worked."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # Another has it, or the file system has no locks.
+        is_locked = False
+    else:
+        is_locked = True
+    try:
+        yield is_locked
+    finally:
+        os.close(descriptor)
+
+
 def _create_sibling(target: Path, destination: Path) -> Path:
     while True:
         sibling = target.with_name(f"{sibling_prefix(os.getpid())}{next(_counter)}.tmp")
@@ -118,15 +233,14 @@ def _create_sibling(target: Path, destination: Path) -> Path:
 
 
 def _publish(sibling: Path, target: Path, model: Path | None) -> None:
-    with sibling.open("rb") as written:
-        os.fsync(written.fileno())
+    flush(sibling)
     if model == target and hasattr(os, "chown"):
         # Only root can keep a file somebody else's; for others the new file is their own.
         with contextlib.suppress(PermissionError):
             os.chown(sibling, target.stat().st_uid, target.stat().st_gid)
     sibling.chmod(_usual_mode() if model is None else stat.S_IMODE(model.stat().st_mode))
     sibling.replace(target)
-    _flush_folder(target.parent)
+    flush_folder(target.parent)
 
 
 def _usual_mode() -> int:
@@ -134,12 +248,3 @@ def _usual_mode() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
-
-
-def _flush_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -10,18 +10,18 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from l2cli.arrays import ArraySpec, rows_per_batch
-from l2cli.atomic import temporary_folder
+from l2cli.atomic import temporary_errors, temporary_file
 from l2cli.errors import DestinationError, SelectionError
 from l2cli.formats import fresh_writer
 from l2cli.formats.fresh import UNNAMED
-from l2cli.sources import named_errors, open_source
+from l2cli.report import brief
+from l2cli.sources import named_errors, open_source, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from l2cli.arrays import Batch
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from l2cli.options import NormalizeOptions
 
     Chosen = Sequence[tuple[ArraySpec, ArraySpec]]
-
-_NAMED = 3
-"""How many of the things that were left out are named; the rest are counted."""
 
 
 class Plan(ABC):
@@ -60,7 +57,7 @@ class Plan(ABC):
         self.arrays = [array for array, _ in chosen]
 
     @abstractmethod
-    def batches(self, batch_size: int | None) -> Iterable[Batch]:
+    def batches(self, batch_size: int | None) -> Iterator[Batch]:
         """Read everything that is to be written, in the order in which it is."""
 
     @abstractmethod
@@ -75,8 +72,8 @@ class Plan(ABC):
 class LikePlan(Plan):
     """The source again, but for the rows of the chosen arrays."""
 
-    def batches(self, batch_size: int | None) -> Iterable[Batch]:
-        return self.reader.batches(self.arrays, batch_size)
+    def batches(self, batch_size: int | None) -> Iterator[Batch]:
+        return read(self.reader, self.arrays, batch_size)
 
     def writer(self, path: Path) -> Writer:
         return self.reader.writer(path, self.outputs)
@@ -106,18 +103,19 @@ class FreshPlan(Plan):
             self.outputs |= {array.name: array for array in beside}
         left_out = reader.leftovers(self.outputs)
         if left_out:
-            reader.notes.append(f"left out, as {kind.name} has no place for it: {_brief(left_out)}")
+            reader.notes.append(f"left out, as {kind.name} has no place for it: {brief(left_out)}")
         for name, output in self.outputs.items():
             self.outputs[name] = replace(output, name=output.name or UNNAMED)
 
-    def batches(self, batch_size: int | None) -> Iterable[Batch]:
+    def batches(self, batch_size: int | None) -> Iterator[Batch]:
         if not self._writer.side_by_side:
-            return chain.from_iterable(
-                self.reader.batches([array], batch_size) for array in self.arrays
-            )
+            for array in self.arrays:
+                yield from read(self.reader, [array], batch_size)
+            return
         batch_rows = min(rows_per_batch(array, batch_size) for array in self.arrays)
-        columns = [self.reader.batches([array], batch_rows) for array in self.arrays]
-        return chain.from_iterable(zip(*columns, strict=True))
+        columns = [read(self.reader, [array], batch_rows) for array in self.arrays]
+        for batches in zip(*columns, strict=True):
+            yield from batches
 
     def writer(self, path: Path) -> Writer:
         return self._writer(path, self.outputs)
@@ -163,20 +161,15 @@ def transcoded(
     from l2cli.formats.arrow_table import FreshTableWriter, transcode
 
     writer = cast("type[FreshTableWriter]", fresh_writer(kind))
-    with temporary_folder() as folder:
-        path = folder / "table"
+    with temporary_file() as path:
         table = cast("Any", reader).table()
         target = path.open("wb") if to_stream and writer.streams else path
-        dropped = [f"'{name}'" for name in transcode(table, writer, target)]
+        with temporary_errors():
+            dropped = [f"'{name}'" for name in transcode(table, writer, target)]
         with named_errors(str(reader.path), str(path)), open_source(path, kind, options) as other:
             other.notes += reader.notes
             if dropped:
                 other.notes.append(
-                    f"left out, as {kind.name} has no place for it: {_brief(dropped)}"
+                    f"left out, as {kind.name} has no place for it: {brief(dropped)}"
                 )
             yield other
-
-
-def _brief(names: list[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -8,7 +8,7 @@ import shutil
 from abc import ABC, abstractmethod
 from typing import IO, TYPE_CHECKING, Protocol
 
-from l2cli.atomic import check_destination, replacing, temporary_folder
+from l2cli.atomic import check_destination, replacing, temporary_errors, temporary_file
 from l2cli.errors import DestinationError, OptionError
 from l2cli.formats import by_suffix
 from l2cli.inlet import widen_pipe
@@ -128,9 +128,8 @@ class StreamDestination(Destination):
                     with direct:
                         yield direct
                     return
-                with temporary_folder() as folder:
-                    path = folder / "result"
-                    with plan.writer(path) as writer:
+                with temporary_file(named=True) as path:  # A writer may want room beside it.
+                    with temporary_errors(), plan.writer(path) as writer:
                         yield writer
                     with path.open("rb") as result:
                         shutil.copyfileobj(result, stream, 2**20)

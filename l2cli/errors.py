@@ -58,26 +58,28 @@ class DestinationError(L2NormError):
     """A destination could not be written. Nothing of it is left behind."""
 
 
-def crash_message(subject: str, exit_code: int) -> str:
+def crash_message(subject: str, exit_code: int, consequence: str = "nothing was written") -> str:
     """Return what to say of a process that ended with ``exit_code`` while it read ``subject``.
 
     Parameters
     ----------
     exit_code
         Negative for a signal, as :class:`subprocess.Popen` has it.
+    consequence
+        What that means for the destination.
     """
     if exit_code >= 0:
         return (
-            f"{subject}: the process that worked on it gave up with exit code {exit_code}; nothing "
-            "was written; --debug shows what it said"
+            f"{subject}: the process that worked on it gave up with exit code {exit_code}; "
+            f"{consequence}; --debug shows what it said"
         )
     name = signal.Signals(-exit_code).name
     if name == "SIGKILL":
         return (
             f"{subject}: the system killed the process that read it, most likely for want of "
-            "memory; nothing was written"
+            f"memory; {consequence}"
         )
     return (
         f"{subject}: a library crashed ({name}) on it, most likely because it is damaged; "
-        "nothing was written; --debug shows what the library said"
+        f"{consequence}; --debug shows what the library said"
     )

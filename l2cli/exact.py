@@ -38,6 +38,13 @@ class Norms:
         """Whether every component of the row is 0."""
         return np.equal(self.mantissa, 0)
 
+    @property
+    def value(self) -> Array:
+        """The norms as float64: NaN for non-finite rows, and no more than its largest number."""
+        with np.errstate(over="ignore", under="ignore"):
+            values = np.ldexp(self.mantissa, self.exponent)
+        return np.where(self.finite, np.minimum(values, np.finfo(np.float64).max), np.nan)
+
     def below(self, epsilon: float) -> Array:
         """Whether the row isn't zero, and its sum of squares is less than ``epsilon``."""
         with np.errstate(over="ignore", under="ignore"):

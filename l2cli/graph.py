@@ -1,12 +1,15 @@
 """A :class:`~l2cli.spec.GraphSpec` becomes a function that XLA compiled, on a backend and a device.
 
 Keras runs on one backend in a process, the one that it was first imported with. So a
-:class:`Backend` is loaded once and compiles whatever graphs the run needs.
+:class:`Backend` is loaded once and compiles whatever graphs the run needs. On JAX, what Keras
+made of a spec is kept between runs as StableHLO (:mod:`l2cli.cache`), and then a run does
+without Keras, whose import costs more than all else at the start.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import re
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2cli.cache import keep, kept, make_key
 from l2cli.errors import BackendError
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 BACKENDS = ("jax", "tensorflow")
 _KEPT_GRAPHS = 32
+_ALIGNMENT = 64
+"""What XLA on CPU wants of memory that it takes as it is, in bytes."""
 _loading = threading.Lock()
 
 
@@ -57,6 +63,19 @@ class Backend(ABC):
         """Compile ``spec`` with XLA into a function of NumPy arrays, which may be read-only."""
 
 
+def begin_loading(name: str = "auto", device: str = "auto") -> None:
+    """Let a thread import the backend that :func:`load_backend` will be asked for.
+
+    What goes wrong is left for :func:`load_backend` to say.
+    """
+
+    def load() -> None:
+        with contextlib.suppress(Exception):
+            load_backend(name, device)
+
+    threading.Thread(target=load, daemon=True).start()
+
+
 def load_backend(name: str = "auto", device: str = "auto") -> Backend:
     """Import a backend and find the device on it; the second time, return the same.
 
@@ -82,45 +101,68 @@ def load_backend(name: str = "auto", device: str = "auto") -> Backend:
 def _load(name: str, device: str) -> Backend:
     if not re.fullmatch(r"auto|(cpu|gpu)(:\d+)?", device):
         raise BackendError(f"device is '{device}', expected auto, cpu, gpu or gpu:N")
-    chosen = _choose(name)
-    _import_keras(chosen)
+    chosen, _ = choose_backend(name)
+    _check_running(chosen)
     return _JaxBackend(device) if chosen == "jax" else _TensorFlowBackend(device)
 
 
-def _choose(name: str) -> str:
-    loaded = sys.modules.get("keras")
-    if name == "auto" and loaded is not None:
-        running = str(loaded.backend.backend())
-        if running not in BACKENDS:
-            raise BackendError(f"Keras runs on {running} here; l2norm runs on jax or tensorflow")
-        return running
-    if name == "auto":
-        name = os.environ.get("KERAS_BACKEND") or next(filter(_is_installed, BACKENDS), "jax")
-    if name not in BACKENDS:
+def choose_backend(name: str = "auto") -> tuple[str, str]:
+    """Return the backend that ``name`` stands for in this process, and why. Nothing is imported.
+
+    Raises
+    ------
+    BackendError
+        Where it isn't one of :data:`BACKENDS`, or isn't installed.
+    """
+    loaded, wish = sys.modules.get("keras"), os.environ.get("KERAS_BACKEND")
+    if name != "auto":
+        chosen, reason = name, f"backend is '{name}'"
+    elif loaded is not None:
+        chosen = str(loaded.backend.backend())
+        reason = f"Keras already runs on {chosen} in this process"
+    elif wish:
+        chosen, reason = wish, f"KERAS_BACKEND is '{wish}'"
+    else:
+        installed = [each for each in BACKENDS if is_installed(each)] or list(BACKENDS)
+        chosen, reason = installed[0], f"the first of {', '.join(BACKENDS)} that is installed"
+    if chosen not in BACKENDS:
         raise BackendError(
-            f"KERAS_BACKEND is '{name}', but l2norm runs on jax or tensorflow; "
-            "unset it or name one with --backend"
+            f"{reason}, but l2norm runs on jax or tensorflow; "
+            "change that or name one with --backend"
         )
-    if not _is_installed(name):
-        raise BackendError(f"{name} is not installed; install it or name another --backend")
-    return name
+    if not is_installed(chosen):
+        raise BackendError(f"{chosen} is not installed; install it or name another --backend")
+    return chosen, reason
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Whether the backend ``name`` is there to be imported."""
     return importlib.util.find_spec(name) is not None
 
 
-def _import_keras(name: str) -> None:
+def import_keras(name: str) -> None:
+    """Import Keras with the backend ``name``, whatever ``KERAS_BACKEND`` says.
+
+    Raises
+    ------
+    BackendError
+        Where it runs on another already.
+    """
     before = os.environ.get("KERAS_BACKEND")
     os.environ["KERAS_BACKEND"] = name
     try:
-        import keras
+        importlib.import_module("keras")
     finally:
         if before is None:
             del os.environ["KERAS_BACKEND"]
         else:
             os.environ["KERAS_BACKEND"] = before
-    running = keras.backend.backend()
+    _check_running(name)
+
+
+def _check_running(name: str) -> None:
+    keras = sys.modules.get("keras")
+    running = name if keras is None else keras.backend.backend()
     if running != name:
         raise BackendError(
             f"Keras already runs on {running} in this process, so {name} can't be loaded; "
@@ -128,18 +170,22 @@ def _import_keras(name: str) -> None:
         )
 
 
-def _build(spec: GraphSpec) -> Any:
+def _build(spec: GraphSpec, backend: str) -> Callable[..., Any]:
+    """Return the Keras model of ``spec`` as a function of its inputs."""
+    import_keras(backend)
     from l2cli import models
 
     builders = {
         "normalize": models.normalization_model,
+        "measure": models.measuring_model,
         "sum": models.summation_model,
         "scale": models.scaling_model,
     }
-    return builders[spec.step](spec)
+    model = builders[spec.step](spec)
+    return lambda *inputs: model(list(inputs) if len(inputs) > 1 else inputs[0])
 
 
-def _input_signature(spec: GraphSpec) -> list[tuple[tuple[int, ...], str]]:
+def _input_signature(spec: GraphSpec) -> list[tuple[tuple[int | None, ...], str]]:
     signature = [(spec.shape, spec.dtype)]
     if spec.step == "scale":
         signature.append((spec.sums_shape, "float64"))
@@ -177,12 +223,9 @@ class _JaxBackend(Backend):
     def _compile(self, spec: GraphSpec) -> Graph:
         # 64-bit types are switched on here only: the caller's own JAX code keeps its setting.
         with self._jax.enable_x64(True), self._jax.default_device(self._device):
-            model = _build(spec)
+            exported = self._export(spec if 0 in spec.axes else spec.of_any_batch)
             inputs = [self._jax.ShapeDtypeStruct(*item) for item in _input_signature(spec)]
-            if len(inputs) == 1:
-                compiled = self._jax.jit(lambda rows: model(rows)).lower(*inputs).compile()
-            else:
-                compiled = self._jax.jit(lambda *both: model(list(both))).lower(*inputs).compile()
+            compiled = self._jax.jit(exported.call).lower(*inputs).compile()
 
         def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
             with self._jax.enable_x64(True):
@@ -190,12 +233,35 @@ class _JaxBackend(Backend):
 
         return graph
 
+    def _export(self, spec: GraphSpec) -> Any:
+        """Return the StableHLO of ``spec``: that of an earlier run, or what Keras makes of it."""
+        from jax import export
+
+        platform = "cpu" if self.device == "cpu" else export.default_export_platform()
+        key = make_key(spec, platform)
+        if (content := kept(key)) is not None:
+            # Of another version it can't be: but whatever is wrong with it, Keras can do it again.
+            with contextlib.suppress(Exception):
+                return export.deserialize(bytearray(content))
+        scope = export.SymbolicScope()
+        inputs = [
+            self._jax.ShapeDtypeStruct(
+                export.symbolic_shape(_dimensions(shape), scope=scope), np.dtype(dtype)
+            )
+            for shape, dtype in _input_signature(spec)
+        ]
+        function = self._jax.jit(_build(spec, self.name))
+        exported = export.export(function, platforms=[platform])(*inputs)
+        keep(key, bytes(exported.serialize()))
+        return exported
+
 
 class _TensorFlowBackend(Backend):
     name = "tensorflow"
 
     def __init__(self, device: str) -> None:
         super().__init__()
+        import_keras(self.name)
         import tensorflow as tf
 
         self._tf = tf
@@ -215,20 +281,33 @@ class _TensorFlowBackend(Backend):
 
     def _compile(self, spec: GraphSpec) -> Graph:
         tf = self._tf
-        model = _build(spec)
         inputs = [tf.TensorSpec(*item) for item in _input_signature(spec)]
-        call = (lambda rows: model(rows)) if len(inputs) == 1 else (lambda *both: model(list(both)))
         with tf.device(self._place):
             compiled = tf.function(
-                call, jit_compile=True, input_signature=inputs
+                _build(spec, self.name),
+                jit_compile=True,
+                autograph=False,  # It leaves files of generated code where a process is killed.
+                input_signature=inputs,
             ).get_concrete_function()
 
         def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
             with tf.device(self._place):
-                outputs = compiled(*(tf.constant(array) for array in arrays))
+                outputs = compiled(*map(self._tensor, arrays))
             return [output.numpy() for output in _as_list(outputs)]
 
         return graph
+
+    def _tensor(self, array: np.ndarray[Any, Any]) -> Any:
+        """Return ``array`` as a tensor: without a copy where its memory serves as one."""
+        is_aligned = array.ctypes.data % _ALIGNMENT == 0 and array.flags.writeable
+        if self.device == "cpu" and is_aligned and array.dtype.isbuiltin == 1:
+            return self._tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        return self._tf.constant(array)
+
+
+def _dimensions(shape: tuple[int | None, ...]) -> str:
+    """Return ``shape`` in the notation of ``jax.export.symbolic_shape``."""
+    return f"({','.join('rows' if length is None else str(length) for length in shape)},)"
 
 
 def _as_list(outputs: Any) -> list[Any]:

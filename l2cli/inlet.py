@@ -5,24 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-import tempfile
-from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Semaphore, Thread
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
-from l2cli.atomic import temporary_folder
+from l2cli.atomic import temporary_errors, temporary_file
+from l2cli.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-T = TypeVar("T")
-
-_AHEAD = 2
-"""Batches."""
 _PIPE_BYTES = 2**20
 """As much as Linux lets anybody have."""
-_DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Readable(Protocol):
@@ -59,7 +52,10 @@ class Inlet(io.RawIOBase):
             view[:count] = self._kept[self._position : stop]
             self._position = stop
             return count
-        count = self._raw.readinto(view) or 0
+        try:
+            count = self._raw.readinto(view) or 0
+        except OSError as exc:
+            raise SourceError(f"can't be read: {exc.strerror or exc}") from exc
         if not self._settled:
             self._kept += view[:count]
             self._position += count
@@ -104,57 +100,14 @@ def spooled(inlet: Inlet, *, named: bool) -> Iterator[Path]:
     Parameters
     ----------
     named
-        Whether its name has to stand in a folder. If not, then on Linux it doesn't, so that
-        not even ``kill -9`` leaves the file behind.
+        As for :func:`~l2cli.atomic.temporary_file`.
     """
-    with contextlib.ExitStack() as stack:
-        if named or not _DESCRIPTORS.is_dir():
-            path = stack.enter_context(temporary_folder()) / "source"
-            spool: IO[bytes] = stack.enter_context(path.open("wb"))
-        else:
-            spool = stack.enter_context(tempfile.TemporaryFile())
-            path = _DESCRIPTORS / str(spool.fileno())
+    with temporary_file(named=named) as path:
         inlet.rewind()
         inlet.settle()
-        shutil.copyfileobj(inlet, spool, 2**20)
-        spool.flush()
+        with temporary_errors(), path.open("wb") as spool:
+            shutil.copyfileobj(inlet, spool, 2**20)
         yield path
-
-
-def read_ahead(batches: Iterator[T]) -> Iterator[T]:
-    """Yield the same, read by a thread that is a little ahead.
-
-    A pipe holds less than a batch: unless somebody empties it, its other end waits while a
-    batch is computed. The thread may still wait for the pipe when nobody wants more; so it
-    must not own anything that has to be closed.
-    """
-    ready: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
-    room, stopped = Semaphore(_AHEAD), Event()
-
-    def read() -> None:
-        try:
-            for batch in batches:
-                ready.put((batch, None))
-                room.acquire()
-                if stopped.is_set():
-                    return
-            ready.put((None, None))
-        except BaseException as exc:
-            ready.put((None, exc))
-
-    Thread(target=read, daemon=True).start()
-    try:
-        while True:
-            batch, error = ready.get()
-            if error is not None:
-                raise error
-            if batch is None:
-                return
-            yield batch
-            room.release()
-    finally:
-        stopped.set()
-        room.release()
 
 
 def widen_pipe(stream: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2cli.arrays import FLOAT_DTYPES
@@ -13,7 +14,7 @@ from l2cli.selection import select, why_not
 from l2cli.sources import open_source
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     from l2cli.formats.base import Reader
 
@@ -52,14 +53,20 @@ class Inspection:
         return asdict(self)
 
 
-def inspect_file(source: Path, *, allow_external: bool = False) -> Inspection:
+def inspect_file(source: str | os.PathLike[str], *, allow_external: bool = False) -> Inspection:
     """List the arrays of one file. No backend is loaded and no numbers are read.
+
+    Parameters
+    ----------
+    allow_external
+        Look into other files that HDF5 points to.
 
     Raises
     ------
     SourceError
         Where the file can't be read, or is of no known format.
     """
+    source = Path(source)
     kind = detect(source)
     options = NormalizeOptions(allow_external=allow_external)
     with open_source(source, kind, options) as reader:

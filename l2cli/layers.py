@@ -1,106 +1,83 @@
-"""L2 normalization as Keras sees it: the function and the layers.
-
-Written in ``keras.ops``, so the same code runs on JAX and on TensorFlow. The formula is
-``y = x / sqrt(max(sum(x ** 2), epsilon))``, that of ``tf.math.l2_normalize`` and
-``K.l2_normalize``; the squares are summed in float64 and in a fixed order
-(:mod:`l2cli.summation`), which makes the result the same to the last bit on every backend.
-"""
+"""L2 normalization as Keras sees it: the function, the layer, and the steps of the command."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from l2cli.summation import compensated_tree_sum, tree_sum
+from l2cli.arguments import axes_of, checked_axis, checked_epsilon
+from l2cli.arrays import FLOAT_DTYPES
+from l2cli.formula import divided, dtype_of, normalized, squares, total, wide_types, widened
+from l2cli.summation import compensated_tree_sum
 
-_HALF_DTYPES = frozenset({"float16", "bfloat16"})
-_LARGEST_FLOAT32_EPSILON = 2.0**240
-"""Up to this lower bound on the sum, a scale is a normal float32 number."""
-_LARGEST_FLOAT64 = 1.7976931348623157e308
-
-
-def sum_of_squares(x: Any, axis: int | tuple[int, ...] = -1) -> Any:
-    """Return the float64 sum of squares of ``x`` along ``axis``, whose length becomes 1.
-
-    The square of a float16, bfloat16 or float32 number is exact in float64.
-    """
-    terms = _squares(x)
-    for index in _axes(axis, len(x.shape)):
-        terms = tree_sum(terms, index)
-    return terms
+if TYPE_CHECKING:
+    from l2cli.arguments import Axis
 
 
-def l2_normalize(
-    x: Any,
-    axis: int | tuple[int, ...] = -1,
-    epsilon: float = 1e-12,
-    *,
-    sums: Any = None,
-    dtype: str | None = None,
-) -> Any:
+def l2_normalize(x: Any, axis: Axis = -1, epsilon: float = 1e-12) -> Any:
     """Scale ``x`` to Euclidean norm 1 along ``axis``.
 
-    Parameters
-    ----------
-    x
-        A floating tensor of any rank.
-    axis
-        The axis, or several, that one vector lies along.
-    epsilon
-        Lower bound on the sum of squares.
-    sums
-        The sums of squares along ``axis``, kept with length 1, where they are known already.
-    dtype
-        The result's dtype; ``None`` keeps that of ``x``.
+    ``y = x / sqrt(max(sum(x ** 2), epsilon))``, as ``tf.math.l2_normalize`` and
+    ``K.l2_normalize`` define it. A zero vector stays zero.
+
+    float16, bfloat16 and float32 results are within 0.501 units in the last place of the true
+    quotient, or 2**-70; float64 within 4 units, or 2**-110. That holds on every backend, and on
+    JAX without 64-bit types too: float64 is used inside all the same, and nothing global is
+    switched on. No vector of normal numbers overflows or underflows. Subnormal numbers may
+    count as zero, which is what XLA makes of them; :func:`l2cli.normalize` minds those too.
+    NaN or Inf anywhere in a vector makes NaN of what it is divided by.
+
+    The gradient is that of the formula: where the sum of squares is not above ``epsilon`` it is
+    ``1 / sqrt(epsilon)`` times what comes in; at a zero vector with an ``epsilon`` of 0, zero.
+
+    Example:
+
+    >>> import numpy as np
+    >>> l2_normalize(np.array([[3.0, 4.0]], "float32"))
+    array([[0.6, 0.8]], dtype=float32)
+
+    Args:
+        x: A tensor of a float dtype and any rank: eager, symbolic, or inside ``tf.function``
+            or ``jax.jit``. For a NumPy array, NumPy comes back.
+        axis: Integer, or tuple of integers. The axes that one vector lies along. Where the
+            length of one is not known when the graph is made, the order of the sum is the
+            backend's own, and with it the last bit of a float64 result.
+        epsilon: Float. Lower bound on the sum of squares.
+
+    Returns:
+        A tensor of the shape and dtype of ``x``.
+
+    Raises:
+        ValueError: If ``axis`` or ``epsilon`` is out of range.
+        TypeError: If ``x`` is not of a float dtype.
     """
-    source = keras.backend.standardize_dtype(x.dtype)
-    dtype = dtype or source
-    if sums is None:
-        sums = sum_of_squares(x, axis)
-    # Not sqrt(maximum(...)): XLA rewrites 1 / sqrt(a) to rsqrt(a), which it approximates.
-    norm = ops.maximum(ops.sqrt(sums), math.sqrt(epsilon))
-    scale = 1.0 / ops.where(norm > 0.0, norm, 1.0)
-    # Where both ends have 11 bits or fewer, a product of 24 bits costs less and rounds as well.
-    is_narrow = {source, dtype} <= _HALF_DTYPES and epsilon <= _LARGEST_FLOAT32_EPSILON
-    rows = ops.cast(x, "float32") if is_narrow else _widen(x)
-    scaled = rows * ops.cast(scale, rows.dtype)
-    if dtype in _HALF_DTYPES:
-        scaled = ops.cast(scaled, "float32")
-    return ops.cast(scaled, dtype)
+    if isinstance(x, keras.KerasTensor):
+        return L2Normalize(axis, epsilon).symbolic_call(x)
+    axis, epsilon = checked_axis(axis), checked_epsilon(epsilon)
+    if isinstance(x, np.ndarray):
+        return _normalized_array(x, axis, epsilon)
+    return _normalized_tensor(ops.convert_to_tensor(x), axis, epsilon)
 
 
 @keras.saving.register_keras_serializable(package="l2cli")
-class SumOfSquares(keras.layers.Layer):  # type: ignore[misc]
-    """Sums of squares along one or several axes, in float64.
+class L2Normalize(keras.Operation):  # type: ignore[misc]
+    """What :func:`l2_normalize` of a symbolic tensor is in a model."""
 
-    Args:
-        axis: Integer or tuple of integers. The axes to sum along; they keep length 1.
-        compensated: Boolean. Whether to return the sums' rounding errors as a second
-            tensor, so that the sums of several batches can be added without loss.
-    """
+    def __init__(self, axis: Axis = -1, epsilon: float = 1e-12, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.axis = checked_axis(axis)
+        self.epsilon = checked_epsilon(epsilon)
 
-    def __init__(
-        self, axis: int | tuple[int, ...] = -1, compensated: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__(autocast=False, **kwargs)
-        self.axis = axis
-        self.compensated = compensated
+    def call(self, x: Any) -> Any:
+        return _normalized_tensor(x, self.axis, self.epsilon)
 
-    def call(self, inputs: Any) -> Any:
-        if not self.compensated:
-            return sum_of_squares(inputs, self.axis)
-        # The axes inside a row first: what crosses batches is summed along axis 0 alone.
-        *inner, outer = sorted(_axes(self.axis, len(inputs.shape)), reverse=True)
-        terms = _squares(inputs)
-        for index in inner:
-            terms = tree_sum(terms, index)
-        return compensated_tree_sum(terms, outer)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis, "compensated": self.compensated}
+    def compute_output_spec(self, x: Any) -> Any:
+        _check_dtype(x)
+        axes_of(self.axis, len(x.shape))
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
 
 
 @keras.saving.register_keras_serializable(package="l2cli")
@@ -108,7 +85,10 @@ class L2Normalization(keras.layers.Layer):  # type: ignore[misc]
     """Scales its input to Euclidean norm 1 along one or several axes.
 
     Each vector is divided by ``sqrt(max(sum(x ** 2), epsilon))``. A zero vector stays zero.
-    The input's dtype is kept, float16 and float64 included, whatever the dtype policy.
+    The input's dtype is kept, float16 and float64 included, whatever the dtype policy. The
+    result has the same bits as that of :func:`l2_normalize`, which says how exact it is: as
+    exact on JAX without 64-bit types as elsewhere (where a float64 array is float32 before any
+    layer sees it). A mask is passed on; masked steps are normalized like others.
 
     Example:
 
@@ -117,52 +97,90 @@ class L2Normalization(keras.layers.Layer):  # type: ignore[misc]
     array([[0.6, 0.8]], dtype=float32)
 
     Args:
-        axis: Integer or tuple of integers. The axes that one vector lies along.
-            Defaults to the last.
+        axis: Integer, or list or tuple of integers. The axes that one vector lies along,
+            counted with the batch axis. Defaults to the last.
         epsilon: Float. Lower bound on the sum of squares. Defaults to 1e-12.
-        output_dtype: String. The result's dtype. Defaults to the input's.
     """
 
-    def __init__(
-        self,
-        axis: int | tuple[int, ...] = -1,
-        epsilon: float = 1e-12,
-        output_dtype: str | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, axis: Axis = -1, epsilon: float = 1e-12, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.axis = axis
+        self.axis = checked_axis(axis)
+        self.epsilon = checked_epsilon(epsilon)
+        self.supports_masking = True
+        # There is nothing to build, but for what a subclass may add.
+        self.built = type(self).build is keras.layers.Layer.build
+
+    def call(self, inputs: Any) -> Any:
+        return _normalized_tensor(inputs, self.axis, self.epsilon)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        axes_of(self.axis, len(input_shape))
+        return tuple(input_shape)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        _check_dtype(inputs)
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon}
+
+
+class SumOfSquares(keras.layers.Layer):  # type: ignore[misc]
+    """Sums of squares along one or several axes, in float64: the command's first step.
+
+    Args:
+        axes: Tuple of integers, 0 or more each, sorted. They keep length 1.
+        compensated: Boolean. Whether to return the sums' rounding errors as a second
+            tensor, so that the sums of several batches can be added without loss.
+    """
+
+    def __init__(self, axes: tuple[int, ...], compensated: bool = False, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.axes = axes
+        self.compensated = compensated
+
+    def call(self, inputs: Any) -> Any:
+        terms = squares(widened(inputs), are_exact=dtype_of(inputs) != "float64")
+        if not self.compensated:
+            return total(terms, self.axes)
+        # The axes inside a row first: what crosses batches is summed along axis 0 alone.
+        outer, *inner = self.axes
+        return compensated_tree_sum(total(terms, tuple(reversed(inner))), outer)
+
+
+class Division(keras.layers.Layer):  # type: ignore[misc]
+    """Rows over the square roots of their sums of squares: the command's second step.
+
+    Args:
+        epsilon: Float. Lower bound on the sums.
+        output_dtype: String. The result's dtype.
+    """
+
+    def __init__(self, epsilon: float, output_dtype: str, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
         self.epsilon = epsilon
         self.output_dtype = output_dtype
 
-    def call(self, inputs: Any, sums: Any = None) -> Any:
-        return l2_normalize(inputs, self.axis, self.epsilon, sums=sums, dtype=self.output_dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "axis": self.axis,
-            "epsilon": self.epsilon,
-            "output_dtype": self.output_dtype,
-        }
+    def call(self, inputs: Any, sums: Any) -> Any:
+        source = dtype_of(inputs)
+        return divided(widened(inputs), sums, self.epsilon, source, self.output_dtype)
 
 
-def _axes(axis: int | tuple[int, ...] | list[int], rank: int) -> tuple[int, ...]:
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    return tuple(index % rank for index in axes)
+def _normalized_tensor(x: Any, axis: Axis, epsilon: float) -> Any:
+    _check_dtype(x)
+    return normalized(x, axes_of(axis, len(x.shape)), epsilon)
 
 
-def _squares(x: Any) -> Any:
-    squares = ops.square(_widen(x))
-    if keras.backend.standardize_dtype(x.dtype) == "float64":
-        # These are rounded. Compilers fuse a rounded square with the addition that follows, here
-        # and not there, which changes bits; they can't reach through a minimum.
-        squares = ops.minimum(squares, _LARGEST_FLOAT64)
-    return squares
+def _normalized_array(x: np.ndarray[Any, Any], axis: Axis, epsilon: float) -> Any:
+    native = np.asarray(x, x.dtype.newbyteorder("="))
+    with wide_types():
+        result = _normalized_tensor(ops.convert_to_tensor(native), axis, epsilon)
+        return np.array(np.asarray(result), x.dtype)
 
 
-def _widen(x: Any) -> Any:
-    # XLA converts float16 to float64 ten times faster by way of float32.
-    if keras.backend.standardize_dtype(x.dtype) == "float16":
-        x = ops.cast(x, "float32")
-    return ops.cast(x, "float64")
+def _check_dtype(x: Any) -> None:
+    if dtype_of(x) not in FLOAT_DTYPES:
+        raise TypeError(
+            f"`x` is {dtype_of(x)}, expected {', '.join(FLOAT_DTYPES)}; cast it first, such as "
+            'with keras.ops.cast(x, "float32")'
+        )

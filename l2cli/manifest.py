@@ -21,11 +21,11 @@ from l2cli.shards import digest, fingerprint
 from l2cli.walk import OWN_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Self
 
     from l2cli.options import NormalizeOptions
-    from l2cli.shards import Fingerprint, ShardReport, ShardTask
+    from l2cli.shards import Fingerprint, ShardReport, ShardTask, Status
 
 FILE_NAME = f"{OWN_PREFIX}.jsonl"
 _LAYOUT = 1
@@ -47,14 +47,14 @@ class Record:
         Content hash of the source, where there was a doubt about its time of change.
     """
 
-    status: str
+    status: Status
     source: Fingerprint
     result: Fingerprint | None
     digest: str = ""
 
     def holds(self, task: ShardTask) -> bool:
         """Whether ``task`` is still done."""
-        if self.result is not None and fingerprint(task.destination) != self.result:
+        if self.result is not None and fingerprint(task.path_of(self.status)) != self.result:
             return False
         if task.stage:
             return self.result is not None or self.source == task.fingerprint
@@ -158,9 +158,15 @@ class Manifest:
 
 
 def make_header(
-    options: NormalizeOptions, sources: Iterable[str], *, only_arrays: bool
+    options: NormalizeOptions, sources: Iterable[str], others: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what a run must have in common with the one that it resumes."""
+    """Return what a run must have in common with the one that it resumes.
+
+    Parameters
+    ----------
+    others
+        What else was asked for that decides what is written.
+    """
     held = {name: value for name, value in asdict(options).items() if name not in _NO_MATTER}
     if options.backend == "auto":
         held["backend"] = os.environ.get("KERAS_BACKEND") or "auto"
@@ -168,7 +174,7 @@ def make_header(
         "l2norm": __version__,
         "layout": _LAYOUT,
         "sources": [os.path.realpath(source) for source in sources],
-        "options": held | {"only_arrays": only_arrays},
+        "options": held | dict(others),
     }
     parsed: dict[str, Any] = json.loads(json.dumps(header))
     return parsed
@@ -239,4 +245,6 @@ def _compare(folder: str, found: dict[str, Any], expected: dict[str, Any]) -> No
 
 
 def _text(value: Any) -> str:
-    return ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
+    return str(value) if value not in (None, "") else "none"

@@ -12,9 +12,7 @@ from l2cli.arrays import numpy_dtype
 from l2cli.errors import RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from l2cli.arrays import ArraySpec
+    from l2cli.arrays import ArraySpec, Batch
     from l2cli.options import NormalizeOptions
     from l2cli.report import Counts
 
@@ -40,28 +38,31 @@ class Mender:
     options: NormalizeOptions
     counts: Counts
 
-    def judge(self, norms: exact.Norms, positions: Array, row_number: Callable[[int], int]) -> None:
+    def judge(self, norms: exact.Norms, positions: Array, batch: Batch | None = None) -> None:
         """Count the vectors by kind, and refuse the first that the options don't let pass.
 
         Parameters
         ----------
         positions
             ``(num_vectors, free_axes)``: their indexes along the axes that they don't lie along.
-        row_number
-            From an index along axis 0 to the row number in the array.
+        batch
+            The one that the vectors are of, ``None`` where they lie across all.
         """
         options, nonfinite = self.options, ~norms.finite
         self.counts.nonfinite += int(nonfinite.sum())
         self.counts.zero += int(norms.zero.sum())
         self.counts.floored += int(norms.below(options.epsilon).sum())
         if options.nonfinite == "error" and nonfinite.any():
+            first = positions[nonfinite][0]
+            has_null = batch is not None and batch.is_incomplete(int(first[0]))
+            what = "a null component" if has_null else "NaN or Inf"
             raise RowError(
-                f"{self._place(positions[nonfinite][0], row_number)} holds NaN or Inf; mend it, "
-                "or let it pass with --nonfinite keep (as it is) or --nonfinite zero"
+                f"{self._place(first, batch)} holds {what}; mend it, or let it pass with "
+                "--nonfinite keep (as it is) or --nonfinite zero"
             )
         if options.zero_rows == "error" and norms.zero.any():
             raise RowError(
-                f"{self._place(positions[norms.zero][0], row_number)} is all zeros; mend it, "
+                f"{self._place(positions[norms.zero][0], batch)} is all zeros; mend it, "
                 "or let it pass with --zero-rows keep"
             )
 
@@ -77,15 +78,15 @@ class Mender:
                 mended[~norms.finite] = originals[~norms.finite].astype(dtype)
         return mended
 
-    def _place(self, position: Array, row_number: Callable[[int], int]) -> str:
+    def _place(self, position: Array, batch: Batch | None) -> str:
         rank = len(self.output.shape)
         name = f"{self.output.label}, " if self.output.name else ""
         if len(self.axes) == rank:
             return f"{name}the one vector"
-        if self.axes == tuple(range(1, rank)):
-            return f"{name}row {row_number(int(position[0]))}"
+        if batch is not None and self.axes == tuple(range(1, rank)):
+            return f"{name}row {batch.row_number(int(position[0]))}"
         free = iter(int(index) for index in position)
         indexes = [":" if axis in self.axes else str(next(free)) for axis in range(rank)]
-        if 0 not in self.axes:
-            indexes[0] = str(row_number(int(indexes[0])))
+        if batch is not None:
+            indexes[0] = str(batch.row_number(int(position[0])))
         return f"{name}index [{', '.join(indexes)}]"

@@ -1,22 +1,138 @@
-"""Read, compute, write. Knows no format and no Keras: all three are handed to it."""
+"""Read, compute and write, all at once. Knows no format and no Keras: all are handed to it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Generator
+from queue import SimpleQueue
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from l2cli.arrays import BATCH_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
 
     from l2cli.arrays import Batch
 
+    Rows = np.ndarray[Any, Any]
 
-def stream(
-    batches: Iterable[Batch],
-    compute: Callable[[Batch], np.ndarray[Any, Any]],
-    write: Callable[[Batch, np.ndarray[Any, Any]], None],
-) -> None:
-    """Take every batch through ``compute`` to ``write``, in order."""
-    for batch in batches:
-        write(batch, compute(batch))
+T = TypeVar("T")
+
+_AHEAD_BYTES = 2 * BATCH_BYTES
+_LEAST_SIZE = _AHEAD_BYTES // 4
+"""What an item counts as at least, for a batch carries more than its rows."""
+
+
+@contextlib.contextmanager
+def computed_ahead(
+    batches: Iterable[Batch], compute: Callable[[Batch], Rows], *, may_wait: bool
+) -> Iterator[Ahead[tuple[Batch, Rows]]]:
+    """Yield every batch with what ``compute`` makes of it, in order, for the caller to write.
+
+    One thread reads and another computes, both a little ahead. The caller's thread is the one
+    that signals come to, so it does what may take forever, and that is to write.
+
+    Parameters
+    ----------
+    may_wait
+        Whether reading may take forever too, as from a pipe. Then it is not waited for where
+        something goes wrong, so it must not use what the caller closes.
+    """
+    with read_ahead(batches, may_wait=may_wait) as ready:
+        pairs = ((batch, compute(batch)) for batch in ready)
+        computed = Ahead(pairs, lambda pair: _size(pair[0]) + pair[1].nbytes)
+        # Not joined: it touches no file, and its beginning may be the import of a whole backend.
+        with contextlib.closing(computed):
+            yield computed
+
+
+@contextlib.contextmanager
+def read_ahead(batches: Iterable[Batch], *, may_wait: bool) -> Iterator[Iterable[Batch]]:
+    """Yield the same batches, read by a thread that is a little ahead.
+
+    Parameters
+    ----------
+    may_wait
+        As for :func:`computed_ahead`.
+    """
+    ahead = Ahead(batches, _size)
+    try:
+        yield ahead
+    finally:
+        ahead.close()
+        if not may_wait:
+            ahead.join()
+
+
+class Ahead(Generic[T]):
+    """Yields the same items, which a thread takes a little ahead.
+
+    It goes on while what it has taken, and nobody is done with, is small. So a large item is
+    alone: the next is taken when it is done with.
+    """
+
+    def __init__(self, items: Iterable[T], num_bytes: Callable[[T], int]) -> None:
+        self._size: Callable[[T], int] = lambda item: max(_LEAST_SIZE, num_bytes(item))
+        self._ready: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+        self._room = Condition()
+        self._held = 0
+        self._closed = False
+        self._thread = Thread(target=self._take, args=(items,), daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item, error = self._ready.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+            self._hold(-self._size(item))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next item, the end or an error is there already."""
+        return not self._ready.empty()
+
+    def close(self) -> None:
+        """Take no more."""
+        with self._room:
+            self._closed = True
+            self._room.notify()
+        self._ready.put((None, None))
+
+    def join(self) -> None:
+        """Wait until the item that is being taken has come."""
+        self._thread.join()
+
+    def _take(self, items: Iterable[T]) -> None:
+        try:
+            for item in items:
+                self._hold(self._size(item))
+                self._ready.put((item, None))
+                if not self._wait_for_room():
+                    return
+            self._ready.put((None, None))
+        except BaseException as exc:
+            self._ready.put((None, exc))
+        finally:
+            if isinstance(items, Generator):
+                items.close()
+
+    def _hold(self, num_bytes: int) -> None:
+        with self._room:
+            self._held += num_bytes
+            self._room.notify()
+
+    def _wait_for_room(self) -> bool:
+        with self._room:
+            self._room.wait_for(lambda: self._held < _AHEAD_BYTES or self._closed)
+            return not self._closed
+
+
+def _size(batch: Batch) -> int:
+    return batch.rows.nbytes

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from l2cli.errors import DestinationError, OptionError, SourceError
-from l2cli.formats import by_suffix
-from l2cli.routes import default_destination
+from l2cli.formats import by_suffix, by_word
+from l2cli.routes import converted_name, default_destination
 from l2cli.shards import ShardReport, ShardTask
 from l2cli.walk import list_folder
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from l2cli.options import NormalizeOptions
+    from l2cli.shards import Action
     from l2cli.walk import FoundFile
 
 
@@ -41,6 +42,10 @@ class StoreOptions:
         Stop at the first shard that fails.
     jobs
         How many worker processes; ``None`` to choose by the work and the machine.
+    source_format
+        The format of a file whose suffix tells none: in a folder, if it begins like one.
+    destination_format
+        The format to convert shards to; ``None`` keeps each in its own.
     """
 
     include: tuple[str, ...] = ()
@@ -51,8 +56,14 @@ class StoreOptions:
     dry_run: bool = False
     fail_fast: bool = False
     jobs: int | None = None
+    source_format: str | None = None
+    destination_format: str | None = None
 
     def __post_init__(self) -> None:
+        for word in filter(None, (self.source_format, self.destination_format)):
+            by_word(word)
+        if self.in_place and self.destination_format:
+            raise OptionError("--in-place keeps the format of each shard, so it takes no --to")
         if self.jobs is not None and self.jobs < 1:
             raise OptionError(f"jobs is {self.jobs}, expected 1 or more")
 
@@ -165,7 +176,7 @@ def _plan_folder(
     real_root = os.path.realpath(plan.root)
     untouched = []
     for file in listing.files:
-        action = _action(file)
+        action = _action(file, wishes)
         if wishes.in_place and (action != "normalize" or file.outside):
             untouched += [file.name] if file.outside else []
             continue
@@ -175,12 +186,15 @@ def _plan_folder(
             ShardTask(
                 prefix + file.name,
                 f"{source}/{file.name}",
-                f"{plan.root}/{prefix}{file.name}",
+                f"{plan.root}/{prefix}{_result_name(file, action, wishes)}",
                 action,
                 (file.num_bytes, file.mtime_ns),
                 options,
+                copy_destination=f"{plan.root}/{prefix}{file.name}",
+                source_format=None if _has_suffix(file) else wishes.source_format,
+                destination_format=wishes.destination_format,
                 root=real_root,
-                link=file.link,
+                link=file.link if action == "link" else "",
                 in_place=wishes.in_place,
                 stage=wishes.in_place,
                 overwrite=True,
@@ -194,14 +208,27 @@ def _plan_folder(
         plan.folders += _folders(plan, listing.folders, prefix, wishes)
 
 
-def _action(file: FoundFile) -> Literal["normalize", "copy", "link"]:
-    if file.link:
+def _action(file: FoundFile, wishes: StoreOptions) -> Action:
+    is_shard = _has_suffix(file) or wishes.source_format is not None
+    # What a link leads to may get another name when it is converted: then it is read through.
+    if file.link and not (is_shard and wishes.destination_format and os.path.isfile(file.path)):
         return "link"
-    return "normalize" if _is_shard(os.path.splitext(file.name)[1]) else "copy"
+    return "normalize" if is_shard else "copy"
+
+
+def _result_name(file: FoundFile, action: Action, wishes: StoreOptions) -> str:
+    if action != "normalize" or not wishes.destination_format:
+        return file.name
+    return converted_name(file.name, by_word(wishes.destination_format))
+
+
+def _has_suffix(file: FoundFile) -> bool:
+    """Whether its name, or the name of what it leads to, has the suffix of a format."""
+    return any(_is_known(os.path.splitext(name)[1]) for name in (file.name, file.link))
 
 
 @cache
-def _is_shard(suffix: str) -> bool:
+def _is_known(suffix: str) -> bool:
     return by_suffix(Path(f"x{suffix}")) is not None
 
 
@@ -221,15 +248,24 @@ def _folders(plan: Plan, found: list[str], prefix: str, wishes: StoreOptions) ->
 
 def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, wishes: StoreOptions) -> None:
     status = source.stat()
-    destination = Path(plan.root, source.name) if plan.root else default_destination(source)
+    kind = by_word(wishes.destination_format) if wishes.destination_format else None
+    if wishes.in_place:
+        destination = source
+    elif plan.root:
+        name = converted_name(source.name, kind) if kind else source.name
+        destination = Path(plan.root, name)
+    else:
+        destination = default_destination(source, kind)
     plan.tasks.append(
         ShardTask(
             source.name if plan.root else str(source),
             str(source),
-            str(source if wishes.in_place else destination),
+            str(destination),
             "normalize",
             (status.st_size, status.st_mtime_ns),
             options,
+            source_format=wishes.source_format,
+            destination_format=wishes.destination_format,
             root=os.path.realpath(plan.root) if plan.root else "",
             in_place=wishes.in_place,
             overwrite=wishes.overwrite or bool(plan.root),
@@ -241,17 +277,16 @@ def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, wishes: Stor
 
 def _refuse_clashes(plan: Plan, sources: Sequence[Path], wishes: StoreOptions) -> None:
     """Refuse two files for one destination, and a destination that is a source."""
-    if len(sources) == 1:
+    if len(sources) == 1 and not wishes.destination_format:
         return
+    way_out = "leave one out with --exclude" if len(sources) == 1 else "take one of them at a time"
     files = {os.path.realpath(source) for source in sources if source.is_file()}
     taken: dict[str, str] = {}
     for task in plan.tasks:
-        before = taken.setdefault(task.destination, task.source)
-        if before is not task.source:
-            raise OptionError(
-                f"{before} and {task.source} would both become {task.destination}; "
-                "take one of them at a time"
-            )
+        for path in {task.destination, task.path_of("copied")}:
+            before = taken.setdefault(path, task.source)
+            if before is not task.source:
+                raise OptionError(f"{before} and {task.source} would both become {path}; {way_out}")
         if files and not wishes.in_place and os.path.realpath(task.destination) in files:
             raise OptionError(
                 f"{task.source} would become {task.destination}, which is a source too; "

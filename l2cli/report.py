@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+Shape = tuple[int | None, ...]
+
+_NAMED = 3
+
 
 @dataclass
 class Counts:
@@ -33,19 +37,25 @@ class Counts:
 
 @dataclass
 class ArrayReport:
-    """What became of one array."""
+    """What became of one array: its shape and dtype before and after, and what was found.
+
+    A length is ``None`` that isn't known, or that differs from row to row.
+    """
 
     name: str
-    shape: tuple[int | None, ...]
+    source_shape: Shape
+    shape: Shape
     dtype: str
     output_dtype: str
     counts: Counts = field(default_factory=Counts)
 
-    def add(self, counts: Counts, row_shape: tuple[int | None, ...]) -> None:
+    def add(self, counts: Counts, source_row_shape: Shape, row_shape: Shape) -> None:
         """Take in what was found; of a stream, how many rows came is known only now."""
         self.counts = counts
         num_rows = self.shape[0]
-        self.shape = (counts.num_rows + counts.null if num_rows is None else num_rows, *row_shape)
+        num_rows = counts.num_rows + counts.null if num_rows is None else num_rows
+        self.source_shape = (num_rows, *source_row_shape)
+        self.shape = (num_rows, *row_shape)
 
 
 @dataclass
@@ -74,8 +84,12 @@ class Report:
     dry_run: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON can hold it."""
-        return asdict(self)
+        """Return the report as JSON can hold it. On a dry run nothing is counted."""
+        held = asdict(self)
+        if self.dry_run:
+            for array in held["arrays"]:
+                array["counts"] = None
+        return held
 
     def __str__(self) -> str:
         arrays = "; ".join(map(_describe, self.arrays))
@@ -85,9 +99,23 @@ class Report:
         return f"{self.source} → {self.destination}: {arrays}; {self.seconds:.1f} s{where}"
 
 
-def shape_text(shape: tuple[int | None, ...]) -> str:
+def printable(text: str) -> str:
+    """Return ``text`` with control characters spelt out: a file's names are not to be trusted."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def shape_text(shape: Shape) -> str:
     """Return a shape for people: ``10,000 × 50``; ``?`` where a length differs by row."""
     return " × ".join("?" if length is None else f"{length:,}" for length in shape) or "scalar"
+
+
+def brief(names: list[str]) -> str:
+    """Return names for people: the first few, and how many more there are."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _describe(array: ArrayReport) -> str:
@@ -95,5 +123,8 @@ def _describe(array: ArrayReport) -> str:
     dtype = array.dtype
     if array.output_dtype != dtype:
         dtype = f"{dtype} → {array.output_dtype}"
+    shape = shape_text(array.source_shape)
+    if array.source_shape != array.shape:
+        shape = f"{shape} → {shape_text(array.shape[-1:])}"
     counts = str(array.counts)
-    return f"{name}{shape_text(array.shape)} {dtype}" + (f" ({counts})" if counts else "")
+    return f"{name}{shape} {dtype}" + (f" ({counts})" if counts else "")

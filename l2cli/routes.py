@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from l2cli.destinations import Destination, FileDestination, StreamDestination
 from l2cli.errors import OptionError
-from l2cli.formats import Format, by_word
+from l2cli.formats import Format, by_suffix, by_word
 from l2cli.sources import FileSource, Source, StreamSource
 
 if TYPE_CHECKING:
@@ -32,8 +33,24 @@ def default_destination(source: Path, kind: Format | None = None) -> Path:
     kind
         The format to convert to.
     """
-    suffix = kind.suffixes[0] if kind else source.suffix
-    return source.with_name(f"{source.stem}.normalized{suffix}")
+    name = f"{source.stem}.normalized{source.suffix}"
+    return source.with_name(converted_name(name, kind) if kind else name)
+
+
+def wanted_kind(kind: Format | None, source: Format) -> Format:
+    """Return what a source becomes where ``kind`` is asked for: Arrow stays in its form."""
+    return source if kind is None or kind.word == source.word else kind
+
+
+def converted_name(name: str, kind: Format) -> str:
+    """Return what a file called ``name`` is called when it has become ``kind``.
+
+    The suffix of another format is replaced; any other may be part of the name.
+    """
+    before = by_suffix(Path(name))
+    if before and before.word == kind.word:
+        return name
+    return (os.path.splitext(name)[0] if before else name) + kind.suffixes[0]
 
 
 def find_route(
@@ -74,11 +91,14 @@ def find_route(
     source_kind = by_word(source_format) if source_format else None
     kind = by_word(destination_format) if destination_format else None
     is_default = destination is None
+    origin: Source
     if isinstance(source, Path):
-        origin: Source = FileSource(source, source_kind)
-        destination = _resolve(source, origin.kind, destination, kind, in_place=in_place)
+        origin = FileSource(source, source_kind)
     else:
         origin = StreamSource(source, source_kind)
+    wanted = wanted_kind(kind, origin.kind)
+    if isinstance(source, Path):
+        destination = _resolve(source, origin.kind, destination, wanted, in_place=in_place)
     if destination is None or (in_place and origin.path is None):
         raise OptionError("a stream can't be replaced and has no name; name a destination")
     if isinstance(destination, Path):
@@ -86,17 +106,17 @@ def find_route(
     else:
         target = StreamDestination(destination)
     named = target.kind
-    if in_place:
+    if in_place or (isinstance(destination, Path) and origin.kind.names(destination)):
         named = origin.kind
     elif is_default:
         # A source that is named like another format is not converted unasked.
-        named = kind or origin.kind
-    if kind is not None and named not in (None, kind):
+        named = wanted
+    if kind is not None and named is not None and named.word != kind.word:
         raise OptionError(
-            f"{target.label} is {'' if in_place else 'named like '}{named.name if named else ''}, "
+            f"{target.label} is {'' if in_place else 'named like '}{named.name}, "
             f"but {kind.name} is to be written; name it *{kind.suffixes[0]}"
         )
-    kind = kind or named or origin.kind
+    kind = named or wanted
     target.check(kind)
     return Route(origin, target, kind)
 
@@ -105,7 +125,7 @@ def _resolve(
     source: Path,
     source_kind: Format,
     destination: Path | IO[bytes] | None,
-    kind: Format | None,
+    wanted: Format,
     *,
     in_place: bool,
 ) -> Path | IO[bytes]:
@@ -115,7 +135,7 @@ def _resolve(
         return source
     target = destination
     if target is None:
-        target = default_destination(source, None if kind is source_kind else kind)
+        target = default_destination(source, None if wanted is source_kind else wanted)
     if isinstance(target, Path) and target.exists() and target.samefile(source):
         raise OptionError(f"{target} is the source itself; to replace it, say --in-place")
     return target

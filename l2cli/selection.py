@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import NoArrayError, SelectionError
-from l2cli.report import shape_text
+from l2cli.report import brief, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PREFERRED = ("embedding", "embeddings", "emb", "vector", "vectors")
 NEVER = ("neighbors", "distances", "knns", "dists")
+_LISTED = 5
+"""How many kinds of arrays a message lists."""
 _ANN_BENCHMARKS = {"train", "test", "neighbors", "distances"}
 ANN_NOTE = "'distances' was computed from the vectors as they were, and stayed as it was"
 
@@ -54,8 +56,7 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
         )
     left = [f"'{array.name}'" for array in candidates if array not in preferred]
     if left:
-        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-        reader.notes.append(f"{', '.join(left[:3])}{more} stayed as it was; -s takes it too")
+        reader.notes.append(f"{brief(left)} stayed as it was; -s takes it too")
     return preferred
 
 
@@ -124,9 +125,10 @@ def _last(name: str) -> str:
 def _listing(message: str, reader: Reader, arrays: list[ArraySpec]) -> str:
     if not arrays:
         return f"{message}; it is empty"
-    held = [
-        f"{array.name or 'array'} ({shape_text(array.shape)} {array.dtype}"
-        + (f": {why})" if (why := why_not(array, reader.min_rank)) else ")")
-        for array in arrays[:5]
-    ]
-    return f"{message}; it holds {', '.join(held)}" + (" …" if len(arrays) > 5 else "")
+    alike: dict[str, list[str]] = {}
+    for array in arrays:
+        why = why_not(array, reader.min_rank)
+        what = f"{shape_text(array.shape)} {array.dtype}" + (f": {why}" if why else "")
+        alike.setdefault(what, []).append(array.name or "array")
+    held = [f"{brief(names)} ({what})" for what, names in list(alike.items())[:_LISTED]]
+    return f"{message}; it holds {', '.join(held)}" + (" …" if len(alike) > _LISTED else "")

@@ -12,24 +12,36 @@ import shutil
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from l2cli.arrays import INTEGER_DTYPES
 from l2cli.atomic import replacing, sibling_prefix
-from l2cli.errors import BackendError, DestinationError, L2NormError, NoArrayError, SourceError
-from l2cli.formats import detect
-from l2cli.normalize import normalize_file
-from l2cli.sources import open_source
+from l2cli.destinations import FileDestination
+from l2cli.errors import (
+    BackendError,
+    DestinationError,
+    FormatError,
+    L2NormError,
+    NoArrayError,
+    SourceError,
+)
+from l2cli.formats import by_word, detect
+from l2cli.normalization import normalize
+from l2cli.routes import Route, wanted_kind
+from l2cli.sources import FileSource, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from l2cli.formats import Format
     from l2cli.options import NormalizeOptions
     from l2cli.report import Report
 
+    Action = Literal["normalize", "copy", "link"]
     Fingerprint = tuple[int, int]
+    Status = Literal["done", "copied", "skipped", "left out", "failed"]
 
 _FINE_TICK, _COARSE_TICK = 20_000_000, 2_000_000_000
 """How far, in nanoseconds, a file system's clock may lag: by the tick, or on FAT by 2 s."""
@@ -48,6 +60,11 @@ class ShardTask:
         or make a ``link`` like it.
     fingerprint
         Size in bytes and time of change in nanoseconds of the source.
+    copy_destination
+        Where a copy of it goes, under its own name; empty where that is ``destination``.
+    source_format, destination_format
+        As for :func:`~l2cli.routes.find_route`. Unless ``required``, a file that isn't of
+        ``source_format`` is copied.
     root
         The real path of the folder outside of which nothing may be written; empty for none.
     stage
@@ -61,9 +78,12 @@ class ShardTask:
     name: str
     source: str
     destination: str
-    action: Literal["normalize", "copy", "link"]
+    action: Action
     fingerprint: Fingerprint
     options: NormalizeOptions
+    copy_destination: str = ""
+    source_format: str | None = None
+    destination_format: str | None = None
     root: str = ""
     link: str = ""
     in_place: bool = False
@@ -77,6 +97,10 @@ class ShardTask:
     def num_bytes(self) -> int:
         """Bytes of the source."""
         return self.fingerprint[0] if self.action != "link" else 0
+
+    def path_of(self, status: Status) -> str:
+        """Return where the result is, if the task ended so."""
+        return self.destination if status == "done" else self.copy_destination or self.destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +125,7 @@ class ShardReport:
     """
 
     name: str
-    status: Literal["done", "copied", "skipped", "left out", "failed"]
+    status: Status
     num_bytes: int
     error: str = ""
     report: Report | None = None
@@ -115,7 +139,7 @@ class ShardReport:
         held = {"shard": self.name, "status": self.status, "file_bytes": self.num_bytes}
         if self.error:
             held["error"] = self.error
-        return held | (asdict(self.report) if self.report else {})
+        return held | (self.report.as_dict() if self.report else {})
 
 
 def failed(task: ShardTask, message: str, trace: str = "") -> ShardReport:
@@ -136,10 +160,21 @@ def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = Non
     except BackendError:
         raise
     except L2NormError as exc:
-        return failed(task, str(exc), traceback.format_exc())
+        message = str(exc)
+        if not any(path in message for path in (task.source, task.destination)):
+            message = f"{task.source}: {message}"
+        return failed(task, message, traceback.format_exc())
     except Exception as exc:
         message = f"{task.source}: unexpected {type(exc).__name__}: {exc}; --debug shows where"
         return failed(task, message, traceback.format_exc())
+
+
+def is_native(task: ShardTask) -> bool:
+    """Whether a C library is to parse the source, told by its first bytes, whatever its name."""
+    try:
+        return task.action == "normalize" and _source_kind(task).native
+    except L2NormError:
+        return False
 
 
 def fingerprint(path: str) -> Fingerprint | None:
@@ -165,9 +200,10 @@ def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardR
     if task.action == "copy":
         return _copy(task)
     try:
+        kind = _source_kind(task)
         if task.options.dtype != "same" and not task.required:
-            _refuse_integer_list(task)
-        return _normalize(task, progress)
+            _refuse_integer_list(task, kind)
+        return _normalize(task, kind, progress)
     except NoArrayError:
         if task.required:
             raise
@@ -182,37 +218,45 @@ def _keep_inside(task: ShardTask) -> None:
     expected = os.path.join(task.root, os.path.dirname(task.name))
     if os.path.realpath(parent) != os.path.normpath(expected):
         raise DestinationError(f"{parent} is a link out of the destination; remove it")
-    if os.path.islink(task.destination) and not (task.dry_run or task.in_place):
-        os.unlink(task.destination)  # It would be followed, perhaps to outside.
+    for path in {task.destination, task.path_of("copied")}:
+        if os.path.islink(path) and not (task.dry_run or task.in_place):
+            os.unlink(path)  # It would be followed, perhaps to outside.
 
 
-def _refuse_integer_list(task: ShardTask) -> None:
+def _source_kind(task: ShardTask) -> Format:
+    source = Path(task.source)
+    if task.source_format is None:
+        return detect(source)
+    kind = by_word(task.source_format)
+    if not task.required:
+        try:
+            found = detect(source)
+        except FormatError:
+            found = None
+        if found is not kind:
+            raise NoArrayError(f"{source} is not {kind.name}")
+    return kind
+
+
+def _refuse_integer_list(task: ShardTask, kind: Format) -> None:
     """A list of integers is ids, not a vector, though ``--dtype`` would make it one."""
     source = Path(task.source)
-    with open_source(source, detect(source), task.options) as reader:
+    with open_source(source, kind, task.options) as reader:
         for array in reader.arrays():
             if not array.name and array.dtype in INTEGER_DTYPES and len(array.shape) < 2:
                 raise NoArrayError(f"{source} holds a list of integers")
 
 
-def _normalize(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardReport:
-    source, young = Path(task.source), _is_young(task.fingerprint)
+def _normalize(
+    task: ShardTask, kind: Format, progress: Callable[[int, int], None] | None
+) -> ShardReport:
+    young = _is_young(task.fingerprint)
     destination, staged = Path(task.destination), ""
-    if task.dry_run and task.root:
-        destination = _stand_in(task)
-    elif task.stage:
-        name = f"{sibling_prefix(os.getpid())}staged{source.suffix}"
-        destination = destination.with_name(name)
+    if task.stage and not task.dry_run:
+        destination = destination.with_name(f"{sibling_prefix(os.getpid())}staged")
         staged = str(destination)
-    report = normalize_file(
-        source,
-        None if task.in_place and not task.root else destination,
-        task.options,
-        in_place=task.in_place and not task.root,
-        overwrite=task.overwrite,
-        dry_run=task.dry_run,
-        progress=progress,
-    )
+    route = _route(task, kind, destination)
+    report = normalize(route, task.options, dry_run=task.dry_run, progress=progress)
     report.destination = task.destination
     return ShardReport(
         task.name,
@@ -225,26 +269,29 @@ def _normalize(task: ShardTask, progress: Callable[[int, int], None] | None) -> 
     )
 
 
-def _stand_in(task: ShardTask) -> Path:
-    """Return a destination for a dry run, whose folders may not be there yet."""
-    parent = Path(task.destination).parent
-    while not parent.is_dir():
-        parent = parent.parent
-    return parent / f"{sibling_prefix(os.getpid())}dry{Path(task.source).suffix}"
+def _route(task: ShardTask, kind: Format, destination: Path) -> Route:
+    """Return the route of a shard. Its name says nothing of its format, nor of that to write."""
+    to = by_word(task.destination_format) if task.destination_format else None
+    to = wanted_kind(to, kind)
+    target = FileDestination(destination, overwrite=task.overwrite or task.in_place)
+    if not (task.dry_run and task.root):  # Its folder may not be there yet.
+        target.check(to)
+    return Route(FileSource(Path(task.source), kind), target, to)
 
 
 def _copy(task: ShardTask) -> ShardReport:
     source, young = Path(task.source), _is_young(task.fingerprint)
+    destination = Path(task.path_of("copied"))
     if not task.dry_run:
         try:
-            _copy_file(source, Path(task.destination), overwrite=task.overwrite)
+            _copy_file(source, destination, overwrite=task.overwrite)
         except OSError as exc:
             raise SourceError(f"{source} can't be copied: {exc.strerror or exc}") from exc
     return ShardReport(
         task.name,
         "copied",
         task.num_bytes,
-        result=fingerprint(task.destination),
+        result=fingerprint(str(destination)),
         digest=digest(task.source) if young else "",
     )
 

@@ -12,10 +12,11 @@ from l2cli.formats import detect, detect_stream, open_reader, open_stream_reader
 from l2cli.inlet import Inlet, spooled, widen_pipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from l2cli.arrays import ArraySpec, Batch
     from l2cli.formats import Format
     from l2cli.formats.base import Reader
     from l2cli.inlet import Readable
@@ -107,7 +108,8 @@ class StreamSource(Source):
         self.label = label
         widen_pipe(raw)
         self._inlet = Inlet(raw)
-        self.kind = kind or detect_stream(self._inlet, label)
+        with named_errors(label):
+            self.kind = kind or detect_stream(self._inlet, label)
 
     @contextlib.contextmanager
     def opened(
@@ -145,16 +147,34 @@ class StreamSource(Source):
 @contextlib.contextmanager
 def open_source(path: Path, kind: Format, options: NormalizeOptions) -> Iterator[Reader]:
     """Open a file; an error inside the block that lacks its name gets it."""
-    with (
-        named_errors(str(path)),
-        open_reader(
-            path,
-            kind,
-            allow_external=options.allow_external,
-            assume_bfloat16=options.dtype == "bfloat16",
-        ) as reader,
-    ):
-        yield reader
+    with named_errors(str(path)):
+        with system_errors(str(path)):
+            reader = open_reader(
+                path,
+                kind,
+                allow_external=options.allow_external,
+                assume_bfloat16=options.dtype == "bfloat16",
+            )
+        with reader:
+            yield reader
+
+
+def read(reader: Reader, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
+    """Yield what ``reader.batches`` does; an error of the system is one of the source.
+
+    The destination is open as well, and would be blamed for it.
+    """
+    with system_errors(str(reader.path)):
+        yield from reader.batches(arrays, batch_size)
+
+
+@contextlib.contextmanager
+def system_errors(label: str) -> Iterator[None]:
+    """Name the source where the system fails to read it."""
+    try:
+        yield
+    except OSError as exc:
+        raise SourceError(f"{label} can't be read: {exc.strerror or exc}") from exc
 
 
 @contextlib.contextmanager

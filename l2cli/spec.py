@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+Step = Literal["normalize", "measure", "sum", "scale"]
 
 
 @dataclass(frozen=True)
@@ -13,10 +15,10 @@ class GraphSpec:
     Attributes
     ----------
     step
-        ``normalize``: rows to normalized rows and sums. ``sum``, then ``scale``: the same in
-        two steps, for vectors that span batches.
+        ``normalize``: rows to normalized rows and sums. ``measure``: to sums alone. ``sum``, then
+        ``scale``: rows to normalized rows in two steps, for vectors that span batches.
     shape
-        The batch: ``(batch_rows, ...)``.
+        The batch: ``(batch_rows, ...)``; ``None`` for any number of rows.
     dtype, output_dtype
         Of the rows that come in, and of the rows that go out.
     axes
@@ -25,14 +27,19 @@ class GraphSpec:
         Lower bound on the sum of squares.
     """
 
-    step: Literal["normalize", "sum", "scale"]
-    shape: tuple[int, ...]
+    step: Step
+    shape: tuple[int | None, ...]
     dtype: str
     output_dtype: str
     axes: tuple[int, ...]
     epsilon: float
 
     @property
-    def sums_shape(self) -> tuple[int, ...]:
+    def sums_shape(self) -> tuple[int | None, ...]:
         """The batch's shape with every one of ``axes`` of length 1."""
         return tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
+
+    @property
+    def of_any_batch(self) -> GraphSpec:
+        """The same for batches of any number of rows; vectors must lie within a row each."""
+        return replace(self, shape=(None, *self.shape[1:]))

@@ -10,12 +10,10 @@ import contextlib
 import os
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2cli.atomic import is_running
+from l2cli.atomic import is_abandoned
 from l2cli.errors import DestinationError, SelectionError
-from l2cli.formats import by_suffix
 from l2cli.manifest import Manifest, has_manifest, make_header, peek
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
@@ -26,6 +24,7 @@ from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from l2cli.manifest import Record
     from l2cli.plan import Plan
@@ -86,8 +85,8 @@ class StoreReport:
         return 4 if self.shards.get("failed") else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON can hold it."""
-        return asdict(self)
+        """Return the report as JSON can hold it. On a dry run no rows are counted."""
+        return asdict(self) | ({"counts": None} if self.dry_run else {})
 
     def __str__(self) -> str:
         done = [f"{n:,} {status}" for status, n in self.shards.items() if n]
@@ -138,7 +137,15 @@ def normalize_store(
     started = time.perf_counter()
     options, wishes = options or NormalizeOptions(), wishes or StoreOptions()
     plan = make_plan(sources, destination, options, wishes)
-    header = make_header(options, map(str, sources), only_arrays=wishes.only_arrays)
+    header = make_header(
+        options,
+        map(str, sources),
+        {
+            "only_arrays": wishes.only_arrays,
+            "from": wishes.source_format,
+            "to": wishes.destination_format,
+        },
+    )
     report = StoreReport(
         ", ".join(map(str, sources[:3])) + (" …" if len(sources) > 3 else ""),
         plan.root or "beside the sources" if not wishes.in_place else "in place",
@@ -198,10 +205,8 @@ def _sweep(root: str) -> None:
     """Remove the temporary siblings of processes that are gone."""
     for folder, _, names in os.walk(root):
         for name in names:
-            if name.startswith(f"{OWN_PREFIX}-"):
-                pid = name.split("-")[1]
-                if not (pid.isdigit() and is_running(int(pid))):
-                    os.unlink(os.path.join(folder, name))
+            if name.startswith(f"{OWN_PREFIX}-") and is_abandoned(name):
+                os.unlink(os.path.join(folder, name))
 
 
 def _make_folders(plan: Plan) -> None:
@@ -255,7 +260,7 @@ class _Run:
         jobs = min(wishes.jobs or default_jobs(), len(tasks))
         if wishes.jobs is None:
             jobs = min(jobs, useful_jobs(len(tasks), sum(task.num_bytes for task in tasks)))
-        runner = runner or self._choose_runner(tasks, jobs)
+        runner = runner or self._choose_runner(jobs)
         with contextlib.closing(runner.run(_in_order(tasks, jobs), self._progress)) as reports:
             for task, outcome in reports:
                 report = self._publish(task, outcome)
@@ -274,10 +279,9 @@ class _Run:
             else:
                 yield task
 
-    def _choose_runner(self, tasks: list[ShardTask], jobs: int) -> Runner:
-        if jobs <= 1 and not any(map(_is_native, tasks)):
-            return InProcess()
-        return LocalWorkers(jobs, [self._manifest.fileno()] if self._manifest else [])
+    def _choose_runner(self, jobs: int) -> Runner:
+        lock = [self._manifest.fileno()] if self._manifest else []
+        return LocalWorkers(jobs, lock) if jobs > 1 else InProcess(lock)
 
     def _publish(self, task: ShardTask, report: ShardReport) -> ShardReport:
         """Note what is done. A staged result is noted first, then published: see ``Record``."""
@@ -329,11 +333,6 @@ def _in_order(tasks: list[ShardTask], jobs: int) -> list[ShardTask]:
     first = [task for task in tasks if jobs > 1 and task.num_bytes > large]
     rest = [task for task in tasks if jobs <= 1 or task.num_bytes <= large]
     return sorted(first, key=lambda task: -task.num_bytes) + rest
-
-
-def _is_native(task: ShardTask) -> bool:
-    kind = by_suffix(Path(task.source))
-    return task.action == "normalize" and (kind is None or kind.native)
 
 
 def _keep_owner(path: str, staged: str) -> None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from l2cli.atomic import remove_siblings
 from l2cli.errors import L2NormError, crash_message
-from l2cli.shards import ShardReport, failed, run_shard
+from l2cli.processors import num_processors
+from l2cli.shards import ShardReport, failed, is_native, run_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -52,15 +53,29 @@ class Runner(Protocol):
 
 
 class InProcess:
-    """Runs one task after the other in this process."""
+    """Runs one task after the other in this process, and then in a worker what might crash it.
+
+    Parameters
+    ----------
+    keep_open
+        As for :class:`LocalWorkers`.
+    """
+
+    def __init__(self, keep_open: Sequence[int] = ()) -> None:
+        self._keep_open = keep_open
 
     def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        might_crash = []
         for task in tasks:
+            if is_native(task):
+                might_crash.append(task)
+                continue
 
             def progress(done: int, total: int, task: ShardTask = task) -> None:
                 on_progress(task, done, total)
 
             yield task, run_shard(task, progress)
+        yield from LocalWorkers(1, self._keep_open).run(might_crash, on_progress)
 
 
 class LocalWorkers:
@@ -110,9 +125,7 @@ class LocalWorkers:
 
 def default_jobs() -> int:
     """Return how many workers serve best on this machine: one for each processor it may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(_MAX_JOBS, len(os.sched_getaffinity(0)))
-    return min(_MAX_JOBS, os.cpu_count() or 1)
+    return min(_MAX_JOBS, num_processors())
 
 
 def useful_jobs(num_shards: int, num_bytes: int) -> int:

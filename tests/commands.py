@@ -38,3 +38,16 @@ def l2norm(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> D
     process = start(*arguments, cwd=cwd, **environ)
     out, err = process.communicate(timeout=300)
     return Done(process.returncode, out, err)
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that process ``pid`` started and that live."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(status.parent.name))
+    return found

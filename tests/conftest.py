@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep graphs for these tests alone, and leave the user's be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("L2NORM_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def jax_process() -> Iterator[BackendProcess]:
     process = BackendProcess("jax")

@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -85,6 +86,26 @@ def test_json_is_for_scripts(source: Path) -> None:
     assert (report["backend"], report["device"]) == ("jax", "cpu")
 
 
+def test_an_error_is_json_too(source: Path) -> None:
+    for command in ("normalize", "inspect"):
+        done = l2norm(command, "no.npy", "--json", cwd=source.parent)
+        message = "no.npy can't be read: No such file or directory"
+        assert json.loads(done.out) == {"error": message}
+        assert (done.code, done.err) == (3, f"l2norm: {message}\n")
+    done = l2norm("inspect", "no.npy", "x.npy", "--json", cwd=source.parent)
+    error, inspection = map(json.loads, done.out.splitlines())
+    assert (error["source"], error["error"]) == ("no.npy", message)
+    assert (inspection["source"], done.code) == ("x.npy", 3)
+
+
+def test_truncation_is_in_the_summary(source: Path) -> None:
+    done = l2norm("normalize", source, "--truncate-dim", "5", "--dtype", "float16")
+    assert ": 200 × 20 → 5 float32 → float16; " in done.err
+    shutil.copy(SAMPLES / "glove-50d.parquet", source.parent)
+    done = l2norm("normalize", "glove-50d.parquet", "--truncate-dim", "5", cwd=source.parent)
+    assert ": embedding 2,000 × 50 → 5 float32; " in done.err
+
+
 def test_quiet_is_quiet(source: Path) -> None:
     done = l2norm("normalize", source, "-q")
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -104,6 +125,8 @@ def test_a_dry_run_writes_nothing(source: Path) -> None:
     done = l2norm("normalize", source, "--dry-run", "--dtype", "float16")
     assert done.code == 0
     assert "would normalize 200 × 20 float32 → float16" in done.err
+    done = l2norm("normalize", source, "--dry-run", "--json")
+    assert json.loads(done.out)["arrays"][0]["counts"] is None
     assert _names(source.parent) == ["x.npy"]
 
 
@@ -158,7 +181,6 @@ def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
         (["normalize", "x.npy", "--from", "npz"], 3, "x.npy is a damaged zip archive"),
         (["normalize", "x.npy", "--in-place", "--to", "npz"], 2, "x.npy is npy, but npz is to be"),
         (["normalize", "x.npy", "--include", "x"], 2, "--include chooses from a folder"),
-        (["normalize", ".", "--to", "npz"], 2, "one file at a time"),
         (["normalize", "x.npy", "--axis", "2"], 3, "has rank 2, so axis 2 is out of range"),
         (["normalize", "x.npy", "--axis", "a"], 2, "'a' is not INT"),
         (["normalize", "x.npy", "--epsilon", "-1"], 2, "epsilon is -1.0, expected"),
@@ -170,9 +192,11 @@ def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
         (["normalize", "x.npy", "--backend", "torch"], 2, "'torch' is not one of"),
         (["normalize", "x.npy", "--bacth-size", "1"], 2, "--batch-size"),
         (["nromalize", "x.npy"], 2, "No such command 'nromalize'"),
+        (["x.npy"], 2, "'x.npy' is no command; did you mean l2norm normalize x.npy? See"),
         (["normalize", "i.npy"], 3, "array is int64, and unit vectors need a float type"),
         (["inspect", "no.npy"], 3, "no.npy can't be read: No such file"),
         (["inspect"], 2, "Missing argument 'SOURCE...'"),
+        (["inspect", "."], 3, ". is a folder; expected a file"),
     ],
 )
 def test_bad_input_gets_one_line(
@@ -353,7 +377,8 @@ def test_progress_is_drawn_on_request(source: Path) -> None:
 
 
 def test_help_fits_80_columns_and_version_is_told() -> None:
-    for arguments in ([], ["--help"], ["normalize", "--help"], ["inspect", "--help"]):
+    for name in ("", "normalize", "inspect"):
+        arguments = [name, "--help"] if name else []
         done = l2norm(*arguments)
         assert done.code == 0
         assert done.out.startswith("Usage: l2norm")
@@ -385,6 +410,14 @@ def test_inspect_says_what_would_be_taken(tmp_path: Path) -> None:
     )
     as_json = json.loads(l2norm("inspect", "x.npz", "--json", cwd=tmp_path).out)
     assert [array["chosen"] for array in as_json["arrays"]] == [False, True, False]
+
+
+def test_inspect_tells_the_way_out_once(tmp_path: Path) -> None:
+    columns = {f"dim_{i}": np.ones(3, "f4") for i in range(4)}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    done = l2norm("inspect", "x.parquet", cwd=tmp_path)
+    assert done.out.count("a scalar column") == 4
+    assert done.out.count("select several as one array with a glob") == 1
 
 
 def test_inspect_goes_on_after_a_bad_file(source: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import DestinationError, OptionError, RowError, SelectionError
-from l2cli.normalize import normalize_file
+from l2cli.normalization import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.reference import BFLOAT16, worst_ulp
 
@@ -190,6 +190,108 @@ def test_bfloat16_needs_another_dtype(tmp_path: Path, after: str) -> None:
         normalize_file(tmp_path / "x.npy", tmp_path / f"y.{after}")
     normalize_file(tmp_path / "x.npy", tmp_path / "y.npz")
     assert np.load(tmp_path / "y.npz")["embedding"].dtype == "V2"
+
+
+def _is_stream(path: Path) -> bool:
+    return path.read_bytes()[:4] == b"\xff\xff\xff\xff"
+
+
+def _stream(path: Path) -> Path:
+    with pa.ipc.new_stream(str(path), table().schema) as writer:
+        writer.write_table(table())
+    return path
+
+
+@pytest.mark.parametrize("before", SUFFIXES)
+def test_arrows_is_a_stream(tmp_path: Path, before: str) -> None:
+    normalize_file(save(tmp_path / f"x.{before}"), tmp_path / "y.arrows")
+    found = pa.ipc.open_stream((tmp_path / "y.arrows").read_bytes()).read_all()
+    assert worst_ulp(np.stack(found["embedding"].to_numpy()), ROWS) <= 0.501
+    if before == "arrow":
+        assert found.drop(["embedding"]).equals(table().drop(["embedding"]))
+        assert found.schema.metadata == table().schema.metadata
+
+
+def test_arrow_stays_in_its_form_unless_the_suffix_says_otherwise(tmp_path: Path) -> None:
+    stream, file = _stream(tmp_path / "s.arrow"), save(tmp_path / "f.arrow")
+    for source, is_stream in ((stream, True), (file, False)):
+        for destination, to in ((None, None), (tmp_path / "y.arrow", None), (None, "arrow")):
+            report = normalize_file(source, destination, destination_format=to, overwrite=True)
+            assert _is_stream(tmp_path / report.destination) == is_stream
+    arrows = _stream(tmp_path / "x.arrows")
+    report = normalize_file(arrows)
+    assert report.destination == str(tmp_path / "x.normalized.arrows")
+    assert _is_stream(tmp_path / "x.normalized.arrows")
+    normalize_file(arrows, tmp_path / "y.feather")
+    assert _load_arrow(tmp_path / "y.feather").num_rows == 40
+    normalize_file(arrows, tmp_path / "y.npy")
+    assert worst_ulp(np.load(tmp_path / "y.npy"), ROWS) <= 0.501
+
+
+SHORT: dict[str, list[Any]] = {
+    "long": [[3.0, 4.0, 12.0], [6.0, 8.0, 1.0]],
+    "null row": [[3.0, 4.0, 12.0], None, [6.0, 8.0, 1.0]],
+    "empty row": [[3.0, 4.0, 12.0], [], [6.0, 8.0, 1.0]],
+    "ragged": [[3.0, 4.0, 12.0], [6.0, 8.0], [0.0, 1.0, 2.0, 3.0]],
+    "null that is cut": [[3.0, 4.0, None], [6.0, 8.0, 1.0]],
+    "null row of nulls": [[3.0, 4.0, 12.0], [None, None, None]],
+}
+
+
+@pytest.mark.parametrize("rows", SHORT.values(), ids=SHORT)
+@pytest.mark.parametrize("before", TABLES)
+@pytest.mark.parametrize("after", TABLES)
+def test_a_table_of_any_rows_is_truncated(
+    tmp_path: Path, before: str, after: str, rows: list[Any]
+) -> None:
+    source, destination = save(tmp_path / f"x.{before}", table(rows)), tmp_path / f"y.{after}"
+    normalize_file(source, destination, NormalizeOptions(truncate_dim=2))
+    found = pq.read_table(destination) if after == "parquet" else _load_arrow(destination)
+    found.validate(full=True)
+    assert found.schema.equals(table().schema)
+    assert found.drop(["embedding"]).equals(table(rows).drop(["embedding"]))
+    for row, result in zip(rows, found["embedding"].to_pylist(), strict=True):
+        kept = row and row[:2]
+        if kept and None not in kept:
+            kept = (np.array(kept) / np.hypot(*kept)).astype("f4").tolist()
+        assert result == kept
+
+
+@pytest.mark.parametrize("before", TABLES)
+@pytest.mark.parametrize("after", ["npy", "npz", "h5"])
+def test_rows_of_one_length_are_truncated_on_their_way_to_an_array(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    source, destination = save(tmp_path / f"x.{before}"), tmp_path / f"y.{after}"
+    report = normalize_file(source, destination, NormalizeOptions(truncate_dim=2))
+    assert worst_ulp(load(destination)["embedding"], ROWS[:, :2]) <= 0.501
+    assert (report.arrays[0].source_shape, report.arrays[0].shape) == ((40, 6), (40, 2))
+
+
+@pytest.mark.parametrize("before", TABLES)
+@pytest.mark.parametrize("after", SUFFIXES)
+def test_a_row_too_short_to_truncate_is_named(tmp_path: Path, before: str, after: str) -> None:
+    for rows, number in (([[1.0], [2.0]], 0), ([[1.0, 2.0], None, [1.0]], 2)):
+        if number and after not in TABLES:
+            continue
+        source = save(tmp_path / f"x.{before}", table(rows))
+        with pytest.raises(RowError, match=f"row {number} has 1 of the 2 components to keep"):
+            normalize_file(source, tmp_path / f"y.{after}", NormalizeOptions(truncate_dim=2))
+        assert not (tmp_path / f"y.{after}").exists()
+
+
+@pytest.mark.parametrize("before", TABLES)
+def test_a_null_component_is_called_so(tmp_path: Path, before: str) -> None:
+    rows = [[1.0, 2.0], None, [1.0, None], [np.nan, 1.0]]
+    source, destination = save(tmp_path / f"x.{before}", table(rows)), tmp_path / "y.npy"
+    with pytest.raises(RowError, match="row 2 holds a null component; mend it, or let it pass"):
+        normalize_file(source, destination)
+    save(source, table([rows[0], rows[3], rows[2]]))
+    with pytest.raises(RowError, match="row 1 holds NaN or Inf"):
+        normalize_file(source, destination)
+    wide = pa.table({"dim_0": [1.0, 2.0, None], "dim_1": [1.0, None, None]})
+    with pytest.raises(RowError, match=r"array 'dim_\*', row 1 holds a null component"):
+        normalize_file(save(source, wide), destination, NormalizeOptions(select=("dim_*",)))
 
 
 def test_the_format_is_told_by_name_where_there_is_no_suffix(tmp_path: Path) -> None:

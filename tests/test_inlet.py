@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from l2cli.inlet import Inlet, read_ahead, spooled
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from l2cli.errors import SourceError
+from l2cli.inlet import Inlet, spooled
+from l2cli.sources import StreamSource
 
 
 class _Trickle(io.RawIOBase):
@@ -40,6 +39,16 @@ def test_what_was_peeked_at_is_read_all_the_same() -> None:
     assert inlet.ended
 
 
+class _Broken(io.RawIOBase):
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_what_the_system_can_not_read_is_an_error_of_the_source() -> None:
+    with pytest.raises(SourceError, match=r"^standard input: can't be read: Input/output error$"):
+        StreamSource(_Broken())
+
+
 def test_a_stream_shorter_than_the_peek() -> None:
     inlet = Inlet(_Trickle(b"ab"))
     assert inlet.peek(64) == b"ab"
@@ -59,32 +68,3 @@ def test_a_spool_holds_all_and_is_gone_after(named: bool) -> None:
     assert not path.exists()
     left = set(os.listdir(tempfile.gettempdir())) - before
     assert not [name for name in left if name.startswith(f".l2norm-{os.getpid()}-")]
-
-
-def test_reading_ahead_changes_nothing() -> None:
-    assert list(read_ahead(iter(range(1, 50)))) == list(range(1, 50))
-
-
-def test_reading_ahead_brings_the_error_in_its_place() -> None:
-    def numbers() -> Iterator[int]:
-        yield from (1, 2, 3)
-        raise ValueError("no more")
-
-    ahead = read_ahead(numbers())
-    assert [next(ahead) for _ in range(3)] == [1, 2, 3]
-    with pytest.raises(ValueError, match="no more"):
-        next(ahead)
-
-
-def test_reading_ahead_ends_where_nobody_wants_more() -> None:
-    taken = []
-
-    def numbers() -> Iterator[int]:
-        for number in range(1, 1000):
-            taken.append(number)
-            yield number
-
-    for number in read_ahead(numbers()):
-        if number == 3:
-            break
-    assert len(taken) < 10

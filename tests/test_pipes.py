@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,11 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.commands import PROGRAM
+from tests.commands import PROGRAM, SAMPLES, children
 from tests.reference import worst_ulp
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Rows = np.ndarray[Any, Any]
 ROWS = np.random.default_rng(0).standard_normal((60, 8)).astype("f4")
@@ -89,7 +88,7 @@ def test_order_and_byte_order_pass_through_a_pipe(change: Any) -> None:
 def test_what_follows_the_array_passes_too() -> None:
     done = piped(npy(ROWS) + b"more")
     assert done.stdout.endswith(b"more")
-    assert b"note: 4 bytes after the array were copied as they are" in done.stderr
+    assert b"note: 4 bytes after the array stay as they are" in done.stderr
 
 
 def test_axis_0_takes_two_passes() -> None:
@@ -211,6 +210,37 @@ def test_a_reader_that_goes_ends_it_quietly(tmp_path: Path, suffix: str) -> None
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux for the child")
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (signal.SIGSEGV, 3, "standard input: a library crashed (SIGSEGV) on it"),
+        (signal.SIGINT, 130, "interrupted"),
+    ],
+)
+def test_what_was_cut_off_in_the_pipe_is_called_incomplete(
+    number: int, code: int, words: str
+) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "normalize", "--batch-size", "10"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(npy(ROWS)[:1000])
+    process.stdin.flush()
+    os.read(process.stdout.fileno(), 1)
+    (child,) = children(process.pid)
+    os.kill(child if number == signal.SIGSEGV else process.pid, number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert err.decode().startswith(f"l2norm: {words}")
+    assert "; what was written is incomplete" in err.decode()
+    assert err.count(b"\n") == 1
+
+
 def test_a_terminal_gets_no_binary(tmp_path: Path) -> None:
     source = tmp_path / "x.npy"
     np.save(source, ROWS)
@@ -253,8 +283,34 @@ def test_a_dry_run_of_a_pipe_writes_nothing() -> None:
     assert b"would normalize 60" in done.stderr
 
 
+def test_no_room_for_a_temporary_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(parquet())
+    command = [*PROGRAM, "normalize", "-o", str(tmp_path / "y.npy")]
+    with (tmp_path / "x.parquet").open("rb") as source:
+        done = subprocess.run(
+            ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *command],
+            stdin=source,
+            capture_output=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"l2norm: a temporary file can't be written in ")
+    assert done.stderr.endswith(b": File too large; name a folder with more room in TMPDIR\n")
+
+
 def test_nothing_stays_in_the_temporary_folder(tmp_path: Path) -> None:
     for content in (parquet(), hdf5(tmp_path), hdf5(tmp_path)[:3000], parquet()[:-1]):
         piped(content, "-o", tmp_path / "y.npy", "--overwrite")
     names = os.listdir(tempfile.gettempdir())
     assert not [name for name in names if name.startswith(".l2norm-")]
+
+
+def test_what_a_file_held_stays_before_a_stream_that_is_appended(tmp_path: Path) -> None:
+    sample, target = SAMPLES / "glove-50d.npy", tmp_path / "both"
+    target.write_bytes(b"before")
+    with target.open("ab") as end:
+        subprocess.run([*PROGRAM, "normalize", sample, "-o", "-"], stdout=end, check=True)
+    assert target.read_bytes()[:6] == b"before"
+    rows = np.load(io.BytesIO(target.read_bytes()[6:]))
+    assert target.stat().st_size == 6 + sample.stat().st_size
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)

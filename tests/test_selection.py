@@ -99,6 +99,16 @@ def test_a_name_that_is_not_there_lists_what_is() -> None:
         _select([_array("x")], "emb")
 
 
+def test_what_many_arrays_have_in_common_is_told_once() -> None:
+    arrays = [_array(f"dim_{i}", rank=1, refusal="a scalar; use a glob") for i in range(9)]
+    with pytest.raises(
+        SelectionError,
+        match=r"it holds id \(10 int64: integers, unless named\), "
+        r"dim_0, dim_1, dim_2 and 6 more \(10 float32: a scalar; use a glob\)$",
+    ):
+        _select([_array("id", "int64", rank=1), *arrays])
+
+
 def test_an_array_that_can_not_be_taken_says_why() -> None:
     with pytest.raises(SelectionError, match=r"x\.h5, array 'text': strings"):
         _select([_array("text", refusal="strings")], "text")

@@ -19,8 +19,8 @@ from l2cli.manifest import FILE_NAME
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions
 from l2cli.store import StoreReport, normalize_store
-from l2cli.workers import InProcess
 from tests.reference import worst_ulp
+from tests.workers import Here
 
 if TYPE_CHECKING:
     from typing import Any
@@ -53,9 +53,7 @@ def _run(
     options: NormalizeOptions | None = None,
     **wishes: Any,
 ) -> StoreReport:
-    return normalize_store(
-        [store], destination, options, StoreOptions(**wishes), runner=InProcess()
-    )
+    return normalize_store([store], destination, options, StoreOptions(**wishes), runner=Here())
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
@@ -126,7 +124,7 @@ def test_a_torn_manifest_is_mended(store: Path) -> None:
 def test_other_options_are_refused_unless_overwritten(store: Path) -> None:
     _run(store)
     half = NormalizeOptions(truncate_dim=4)
-    with pytest.raises(OptionError, match=r"truncate_dim None, now 4; name another.*--overwrite"):
+    with pytest.raises(OptionError, match=r"truncate_dim none, now 4; name another.*--overwrite"):
         _run(store, options=half)
     assert _some(_run(store, options=NormalizeOptions(batch_size=3))) == {"skipped": 11}
     assert _some(_run(store, options=half, overwrite=True)) == {"done": 4, "copied": 7}
@@ -168,7 +166,7 @@ def test_a_bad_shard_is_named_and_tried_again(store: Path) -> None:
     bad.write_bytes(whole[:-7])
     np.savez(store / "two.npz", a=_rows(1), b=_rows(2))
     events: list[Any] = []
-    report = normalize_store([store], on_event=events.append, runner=InProcess())
+    report = normalize_store([store], on_event=events.append, runner=Here())
     errors = [event.error for event in events if getattr(event, "error", "")]
     assert (report.exit_code, report.shards["failed"], report.shards["done"]) == (4, 2, 3)
     assert "img_emb_1.npy is cut off" in errors[0]
@@ -278,7 +276,7 @@ def test_several_sources_go_to_one_folder(store: Path, tmp_path: Path) -> None:
     one = tmp_path / "one.npy"
     np.save(one, _rows(1))
     target = tmp_path / "all"
-    report = normalize_store([one, store], target, runner=InProcess())
+    report = normalize_store([one, store], target, runner=Here())
     assert _some(report) == {"done": 5, "copied": 7}
     assert (target / "one.npy").exists()
     assert (target / "store" / "img_emb" / "img_emb_10.npy").exists()
@@ -286,23 +284,23 @@ def test_several_sources_go_to_one_folder(store: Path, tmp_path: Path) -> None:
     clash.mkdir()
     shutil.copy(one, clash)
     with pytest.raises(OptionError, match=r"one\.npy would both become"):
-        normalize_store([one, clash / "one.npy"], tmp_path / "x", runner=InProcess())
+        normalize_store([one, clash / "one.npy"], tmp_path / "x", runner=Here())
     with pytest.raises(OptionError, match="which is a source too"):
-        normalize_store([one, clash / "one.npy"], clash, runner=InProcess())
+        normalize_store([one, clash / "one.npy"], clash, runner=Here())
 
 
 def test_several_files_go_beside_themselves(tmp_path: Path) -> None:
     paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
     for path in paths:
         np.save(path, _rows(1))
-    assert _some(normalize_store(paths, runner=InProcess())) == {"done": 2}
+    assert _some(normalize_store(paths, runner=Here())) == {"done": 2}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "a.normalized.npy",
         "a.npy",
         "b.normalized.npy",
         "b.npy",
     ]
-    report = normalize_store(paths, runner=InProcess())
+    report = normalize_store(paths, runner=Here())
     assert _some(report) == {"failed": 2}
 
 

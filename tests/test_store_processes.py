@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -17,9 +16,9 @@ import pytest
 
 from l2cli.errors import BackendError
 from l2cli.options import NormalizeOptions
-from l2cli.shards import ShardTask
-from l2cli.workers import LocalWorkers, useful_jobs
-from tests.commands import SAMPLES, l2norm, start
+from l2cli.shards import ShardReport, ShardTask, run_shard
+from l2cli.workers import InProcess, LocalWorkers, useful_jobs
+from tests.commands import SAMPLES, children, l2norm, start
 from tests.figures.stores import contents
 
 if TYPE_CHECKING:
@@ -56,18 +55,6 @@ def _wait_until(condition: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
-def _children(pid: int) -> list[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid and fields[0] != "Z":
-            found.append(int(status.parent.name))
-    return found
-
-
 def _strays(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".l2norm-*")]
 
@@ -83,29 +70,57 @@ def test_workers_do_what_one_process_does(store: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_costs_its_shard_a_retry(tmp_path: Path) -> None:
-    """The source is a pipe nobody writes to, which blocks the worker until it is killed."""
-    fifo, sound = tmp_path / "fifo.npy", tmp_path / "sound.npy"
-    os.mkfifo(fifo)
+    """The worker is halted while it gets its task, and dies before it can begin."""
+    deadly, sound = tmp_path / "deadly.npy", tmp_path / "sound.npy"
+    np.save(deadly, np.ones((3, 4), "f4"))
     np.save(sound, np.ones((3, 4), "f4"))
     tries = 0
 
     class Killing(LocalWorkers):
         def _employ(self, workers: Any, pending: Any) -> None:
             nonlocal tries
+            halted = list(workers)
+            for worker in halted:
+                worker._process.send_signal(signal.SIGSTOP)
             super()._employ(workers, pending)
-            for worker in workers:
-                if worker.task is not None and worker.task.name == "fifo.npy":
+            for worker in halted:
+                if worker.task is not None and worker.task.name == "deadly.npy":
                     tries += 1
                     worker._process.send_signal(signal.SIGSEGV if tries == 1 else signal.SIGKILL)
+                worker._process.send_signal(signal.SIGCONT)
 
     results = dict(
-        (task.name, report) for task, report in Killing(1).run([_task(fifo), _task(sound)], _ignore)
+        (task.name, report)
+        for task, report in Killing(1).run([_task(deadly), _task(sound)], _ignore)
     )
     assert results["sound.npy"].status == "done"
-    assert results["fifo.npy"].status == "failed"
-    assert "the system killed the process that read it" in results["fifo.npy"].error
+    assert results["deadly.npy"].status == "failed"
+    assert "the system killed the process that read it" in results["deadly.npy"].error
     assert tries == 2
     assert not _strays(tmp_path)
+
+
+def test_what_might_crash_is_done_in_a_worker_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = []
+
+    def note(task: ShardTask, progress: Any) -> ShardReport:
+        here.append(task.name)
+        return run_shard(task, progress)
+
+    monkeypatch.setattr("l2cli.workers.run_shard", note)
+    hidden, open_, bad = (tmp_path / f"{name}.npy" for name in ("hidden", "open", "bad"))
+    with h5py.File(hidden, "w") as file:
+        file["emb"] = np.ones((3, 4), "f4")
+    np.save(open_, np.ones((3, 4), "f4"))
+    bad.write_text("bad")
+    tasks = [_task(path) for path in (hidden, open_, bad)]
+    found = {task.name: report.status for task, report in InProcess().run(tasks, _ignore)}
+    assert found == {"hidden.npy": "done", "open.npy": "done", "bad.npy": "failed"}
+    assert here == ["open.npy", "bad.npy"]
+    with h5py.File(tmp_path / "out-hidden.npy") as file:
+        np.testing.assert_array_equal(file["emb"][:], np.full((3, 4), 0.5))
 
 
 def test_a_missing_device_ends_the_run(tmp_path: Path) -> None:
@@ -141,7 +156,7 @@ def test_an_interrupt_ends_all_at_once_and_cleanly(
     out = tmp_path / "out"
     process = start("normalize", store, "-o", out, "--jobs", "2")
     _wait_until(lambda: len(list(out.rglob("*.npy"))) > 2)
-    workers = _children(process.pid)
+    workers = children(process.pid)
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -165,7 +180,7 @@ def _kill_and_resume(store: Path, tmp_path: Path, repeats: int) -> None:
         shutil.rmtree(out, ignore_errors=True)
         process = start("normalize", store, "-o", out, "--jobs", "2")
         _wait_for_a_random_instant(process, out, seed)
-        workers = _children(process.pid)
+        workers = children(process.pid)
         process.kill()
         process.communicate()
         done = l2norm("normalize", store, "-o", out, "--jobs", "1")
@@ -213,5 +228,9 @@ def test_a_run_that_is_no_terminal_shows_no_bar(store: Path) -> None:
     done = l2norm("normalize", store, "--dry-run", "--include", "deep/1?.npy")
     assert done.err.count("\n") == 11
     assert "15.npy: would normalize 4,000 × 16 float32; 256,128 bytes\n" in done.err
+    as_json = l2norm("normalize", store, "--dry-run", "--json", "--include", "deep/1?.npy")
+    *shards, last = map(json.loads, as_json.out.splitlines())
+    assert all(shard["arrays"][0]["counts"] is None for shard in shards)
+    assert last["summary"]["counts"] is None
     shown = l2norm("normalize", store, "--dry-run", "--progress", "--include", "deep/1?.npy")
     assert "/2.56M" in shown.err

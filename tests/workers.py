@@ -1,21 +1,27 @@
-"""Normalizing arrays in memory, on any backend: Keras runs on one in a process."""
+"""Who works in tests: on an array, a process for each backend; on a store, this process."""
 
 from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from l2cli.arrays import ArraySpec, Batch, windows
-from l2cli.graph import load_backend
+from l2cli.graph import import_keras, load_backend
 from l2cli.normalizer import make_normalizer
 from l2cli.options import NormalizeOptions
+from l2cli.shards import run_shard
 
 if TYPE_CHECKING:
-    from l2cli.report import Counts
+    from collections.abc import Callable, Iterable
 
+    from l2cli.report import Counts
+    from l2cli.shards import ShardTask
+    from l2cli.workers import OnProgress, Results
+
+T = TypeVar("T")
 Array = np.ndarray[Any, Any]
 
 
@@ -32,8 +38,20 @@ class BackendProcess:
         wishes = NormalizeOptions(backend=self.name, **options)  # type: ignore[arg-type]
         return self._pool.submit(normalize_array, array, wishes).result()
 
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return ``function(*arguments)``, called where Keras runs on the backend."""
+        return self._pool.submit(_call, self.name, function, arguments).result()
+
     def close(self) -> None:
         self._pool.shutdown()
+
+
+class Here:
+    """Runs the tasks of a store in this process, even those that might crash it."""
+
+    def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        for task in tasks:
+            yield task, run_shard(task)
 
 
 def normalize_array(array: Array, options: NormalizeOptions) -> tuple[Array, Counts]:
@@ -50,3 +68,8 @@ def normalize_array(array: Array, options: NormalizeOptions) -> tuple[Array, Cou
     normalizer.measure(read)
     parts = [normalizer.normalize(batch) for batch in read()]
     return np.concatenate(parts), normalizer.counts
+
+
+def _call(backend: str, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    import_keras(backend)
+    return function(*arguments)

@@ -6,6 +6,8 @@ Nothing that a command needs is imported before the command runs, so that ``--he
 from __future__ import annotations
 
 import importlib
+import os
+import shlex
 import sys
 from typing import ClassVar, NoReturn
 
@@ -13,7 +15,7 @@ import click
 
 from l2cli import __version__
 from l2cli.cli.interruption import listen
-from l2cli.cli.terminal import discard_output, open_streams, say
+from l2cli.cli.terminal import answer, discard_output, open_streams, say
 from l2cli.errors import L2NormError, OptionError
 
 EXIT_USAGE = 2
@@ -26,10 +28,20 @@ INTERRUPTED = "l2norm: interrupted; nothing was left behind"
 class _LazyGroup(click.Group):
     """A group whose commands are modules beside this one, imported when they are asked for."""
 
-    names: ClassVar[list[str]] = ["normalize", "inspect"]
+    names: ClassVar[list[str]] = ["normalize", "inspect", "export"]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return self.names
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.names and os.path.exists(name):
+            raise click.UsageError(
+                f"'{name}' is no command; did you mean l2norm normalize {shlex.quote(name)}?", ctx
+            )
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.names:
@@ -97,9 +109,12 @@ def _fail(exc: Exception) -> NoReturn:
 
         traceback.print_exception(exc)
     if isinstance(exc, OSError) and exc.filename is not None:
-        say(f"l2norm: {exc.filename}: {exc.strerror}")
+        message = f"{exc.filename}: {exc.strerror}"
     elif isinstance(exc, L2NormError):
-        say(f"l2norm: {exc}")
+        message = str(exc)
     else:
-        say(f"l2norm: unexpected {type(exc).__name__}: {exc}; --debug shows where")
+        message = f"unexpected {type(exc).__name__}: {exc}; --debug shows where"
+    say(f"l2norm: {message}")
+    if "--json" in sys.argv:
+        answer({"error": message})
     sys.exit(EXIT_USAGE if isinstance(exc, OptionError) else EXIT_FAILED)

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], None]) -> T:
+def run_guarded(
+    work: Callable[[], T],
+    subject: str,
+    clean_up: Callable[[int], None],
+    consequence: str = "nothing was written",
+) -> T:
     """Return ``work()``, which runs in a child process; raise what it raises.
 
     Parameters
@@ -35,6 +40,8 @@ def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], N
         What is being read, for the message about a crash.
     clean_up
         Called with the child's process id if it crashed.
+    consequence
+        What a crash means for the destination.
 
     Raises
     ------
@@ -61,7 +68,8 @@ def run_guarded(work: Callable[[], T], subject: str, clean_up: Callable[[int], N
     if not answer:
         clean_up(child)
         check()  # A library that is interrupted may crash, and that is not the file's fault.
-        raise FormatError(crash_message(subject, os.waitstatus_to_exitcode(status)))
+        code = os.waitstatus_to_exitcode(status)
+        raise FormatError(crash_message(subject, code, consequence))
     try:
         result: T = _unpack(answer)
     except L2NormError:

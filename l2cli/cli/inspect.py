@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from l2cli.cli.options import debug_option
+
 if TYPE_CHECKING:
     from l2cli.inspection import Inspection
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 )
 @click.option("--allow-external", is_flag=True, help="Look into other files that HDF5 points to.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a file.")
-@click.option("--debug", is_flag=True, help="Add the traceback to an error.")
+@debug_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -33,7 +35,7 @@ def command(
 
     No numbers are read and no backend is loaded.
     """
-    from l2cli.cli.terminal import say
+    from l2cli.cli.terminal import answer, say
     from l2cli.errors import L2NormError
 
     failed = False
@@ -44,6 +46,8 @@ def command(
             if len(sources) == 1:
                 raise
             say(f"l2norm: {exc}")
+            if as_json:
+                answer({"source": str(source), "error": str(exc)})
             failed = True
             continue
         if as_json:
@@ -69,8 +73,7 @@ def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection:
 
 
 def _table(inspection: Inspection) -> str:
-    from l2cli.cli.terminal import printable
-    from l2cli.report import shape_text
+    from l2cli.report import printable, shape_text
 
     rows: list[tuple[str, ...]] = [("array", "shape", "dtype", "layout", "")]
     for array in inspection.arrays:
@@ -79,10 +82,13 @@ def _table(inspection: Inspection) -> str:
     rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [printable(f"{inspection.source}: {inspection.format}")]
+    told = set()
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row[:4], widths, strict=True)]
         line = "  " + "  ".join(cells)
-        is_long = len(line) + 2 + len(row[4]) > shutil.get_terminal_size().columns
-        lines.append((line + ("\n      " if is_long else "  ") + row[4]).rstrip())
+        state = row[4].partition(";")[0] if row[4] in told else row[4]
+        told.add(state)
+        is_long = len(line) + 2 + len(state) > shutil.get_terminal_size().columns
+        lines.append((line + ("\n      " if is_long else "  ") + state).rstrip())
     lines += [f"note: {note}" for note in inspection.notes]
     return "\n".join(lines)

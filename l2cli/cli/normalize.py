@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -12,22 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from l2cli.cli.options import (
+    FORMAT,
+    allow_external_option,
+    axis_option,
+    backend_option,
+    batch_size_option,
+    check_stdin,
+    debug_option,
+    device_option,
+    open_stdin,
+    progress_option,
+)
 from l2cli.cli.store import is_store, run_store, store_options
 from l2cli.cli.terminal import say
 from l2cli.errors import OptionError
 
 if TYPE_CHECKING:
     from l2cli.report import Report
-
-
-_FORMAT = click.Choice(["npy", "npz", "hdf5", "parquet", "arrow"])
-
-
-def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError as exc:
-        raise click.BadParameter(f"'{value}' is not INT or INT,INT…") from exc
 
 
 @click.command(short_help="Make every vector in a file a unit vector.")
@@ -51,14 +52,7 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     help="The array to normalize: an npz member, HDF5 dataset or table column. Repeatable; "
     "takes globs.  [default: the one that must be meant]",
 )
-@click.option(
-    "--axis",
-    callback=_parse_axes,
-    default="-1",
-    show_default=True,
-    metavar="INT[,INT…]",
-    help="The axis, or axes, that one vector lies along.",
-)
+@axis_option
 @click.option(
     "--epsilon",
     type=float,
@@ -98,47 +92,28 @@ def _parse_axes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 @click.option("--overwrite", is_flag=True, help="Replace a destination that exists.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @store_options
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    metavar="ROWS",
-    help="Rows at a time; the result does not depend on it.  [default: by bytes]",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(["auto", "jax", "tensorflow"]),
-    default="auto",
-    show_default=True,
-    help="What Keras runs on; auto heeds KERAS_BACKEND, then takes JAX.",
-)
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|gpu|gpu:N",
-    help="Where the graph runs; auto takes a GPU where there is one.",
-)
-@click.option("--allow-external", is_flag=True, help="Read HDF5 data that lies in other files.")
+@batch_size_option
+@backend_option
+@device_option
+@allow_external_option
 @click.option(
     "--from",
     "source_format",
-    type=_FORMAT,
-    help="The source's format.  [default: by its first bytes]",
+    type=FORMAT,
+    help="The source's format; of a folder, that of files without the suffix of one.  "
+    "[default: by the first bytes]",
 )
 @click.option(
     "--to",
     "destination_format",
-    type=_FORMAT,
-    help="The format to write.  [default: by the destination's suffix, else the source's]",
+    type=FORMAT,
+    help="The format to write; of a folder, for every shard.  [default: by the "
+    "destination's suffix, else the source's]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No summary, notes or progress bar.")
-@click.option(
-    "--progress/--no-progress",
-    default=None,
-    help="Show a progress bar.  [default: on a terminal]",
-)
+@progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--debug", is_flag=True, help="Add the traceback to an error.")
+@debug_option
 def command(
     sources: tuple[Path, ...],
     destination: str | None,
@@ -170,14 +145,13 @@ def command(
       cat vectors.npy | l2norm normalize | python index.py
     """
     flags = {"in_place": in_place, "overwrite": overwrite}
+    formats = {"source_format": source_format, "destination_format": destination_format}
     if is_store(sources):
-        if source_format or destination_format:
-            raise OptionError("--from and --to convert one file at a time; leave them out")
         run_store(
             sources,
             destination,
             wishes,
-            store | flags | {"dry_run": dry_run},
+            store | flags | formats | {"dry_run": dry_run},
             show_progress=False if quiet else progress,
             quiet=quiet,
             as_json=as_json,
@@ -191,17 +165,13 @@ def command(
         _check_stdout(as_json=as_json)
     report = _run(
         source,
-        None if to_stream else _file_name(destination, source),
+        None if to_stream else _file_name(destination, source, destination_format),
         wishes,
         debug=debug,
         show_progress=False if quiet else progress,
         to_stream=to_stream,
         dry_run=dry_run,
-        flags={
-            "source_format": source_format,
-            "destination_format": destination_format,
-            **flags,
-        },
+        flags=flags | formats,
     )
     _print(report, quiet=quiet, as_json=as_json)
 
@@ -213,14 +183,10 @@ def _refuse_store_options(store: dict[str, Any]) -> None:
 
 
 def _check_stdin(source: Path | None, *, in_place: bool) -> None:
-    if source is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise OptionError("standard input is no pipe; name a SOURCE, or pipe one in")
+    if source is None:
+        check_stdin()
     if source is None and in_place:
         raise OptionError("--in-place replaces a file, and the source is standard input")
-
-
-def _stdin() -> io.FileIO:
-    return io.FileIO(sys.stdin.fileno(), closefd=False)
 
 
 def _check_stdout(*, as_json: bool) -> None:
@@ -230,10 +196,15 @@ def _check_stdout(*, as_json: bool) -> None:
             "pipe it on, or name a file with -o FILE"
         )
     if as_json:
-        raise OptionError("--json prints where the vectors go; name a file for them with -o FILE")
+        raise click.UsageError(
+            "--json prints where the vectors go; name a file for them with -o FILE"
+        )
 
 
-def _file_name(destination: str | None, source: Path | None) -> Path | None:
+def _file_name(destination: str | None, source: Path | None, to: str | None) -> Path | None:
+    from l2cli.formats import by_word
+    from l2cli.routes import converted_name
+
     if destination == "":
         raise OptionError("-o is empty; name a file")
     is_folder = bool(destination) and (
@@ -242,7 +213,8 @@ def _file_name(destination: str | None, source: Path | None) -> Path | None:
     if is_folder and source is None:
         raise OptionError(f"-o {destination} is a folder; name a file for standard input")
     if is_folder and source is not None:
-        return Path(str(destination), source.name)
+        name = converted_name(source.name, by_word(to)) if to else source.name
+        return Path(str(destination), name)
     return None if destination is None else Path(destination)
 
 
@@ -261,13 +233,14 @@ def _run(
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.interruption import check
     from l2cli.cli.terminal import progress_bar, silence_libraries
-    from l2cli.normalize import normalize
+    from l2cli.memory import reuse_freed_memory
+    from l2cli.normalization import normalize
     from l2cli.options import NormalizeOptions
     from l2cli.routes import find_route
 
     options = NormalizeOptions(**wishes)
     route = find_route(
-        _stdin() if source is None else source,
+        open_stdin() if source is None else source,
         sys.stdout.buffer if to_stream else destination,
         **flags,
     )
@@ -275,6 +248,7 @@ def _run(
     def work() -> Report:
         if not debug:
             silence_libraries()
+        reuse_freed_memory()
         with progress_bar(show_progress, route.source.label) as draw:
 
             def advance(done: int, total: int) -> None:
@@ -284,7 +258,14 @@ def _run(
             return normalize(route, options, dry_run=dry_run, progress=advance)
 
     folder = Path(os.path.realpath(destination or source or ".")).parent
-    return run_guarded(work, route.source.label, partial(remove_siblings, folder))
+    consequence = "what was written is incomplete" if to_stream else "nothing was written"
+    try:
+        return run_guarded(work, route.source.label, partial(remove_siblings, folder), consequence)
+    except KeyboardInterrupt:
+        if not to_stream:
+            raise
+        say(f"l2norm: interrupted; {consequence}")
+        raise click.exceptions.Exit(130) from None
 
 
 def _print(report: Report, *, quiet: bool, as_json: bool) -> None:

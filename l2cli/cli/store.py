@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from l2cli.cli.interruption import check
-from l2cli.cli.terminal import printable, say
+from l2cli.cli.terminal import say
 from l2cli.errors import OptionError
+from l2cli.report import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,6 +86,7 @@ def run_store(
 ) -> NoReturn:
     """Normalize a store, print what became of it, and exit."""
     from l2cli.cli.terminal import silence_libraries
+    from l2cli.memory import reuse_freed_memory
     from l2cli.options import NormalizeOptions
     from l2cli.plan import StoreOptions
     from l2cli.store import normalize_store
@@ -94,6 +96,7 @@ def run_store(
     options, store_options = NormalizeOptions(**wishes), StoreOptions(**store)
     if not debug:
         silence_libraries()
+    reuse_freed_memory()
     target = None if destination is None else Path(destination)
     try:
         with _progress(show_progress) as show:
@@ -166,29 +169,35 @@ def _progress(show: bool | None) -> Iterator[Show | None]:
 
             def advance(progress: StoreProgress) -> None:
                 bar.total = progress.total or None
-                bar.set_description_str(progress.name[-40:], refresh=False)
+                bar.set_description_str(printable(progress.name[-40:]), refresh=False)
                 bar.update(progress.done - bar.n)
 
             yield advance
     else:
-        yield _LogLines().write
+        yield LogLines().write
 
 
-class _LogLines:
-    """A line a minute, for a log."""
+class LogLines:
+    """A line a minute, for a log.
 
-    def __init__(self) -> None:
-        self._last = time.monotonic()
+    Parameters
+    ----------
+    clock
+        Tells the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
 
     def write(self, progress: StoreProgress) -> None:
         """Write a line if it is time for one."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._last < _SECONDS_BETWEEN_LINES:
             return
         self._last = now
         share = progress.done / max(1, progress.total)
-        click.echo(
+        say(
             f"l2norm: {share:.0%}, {progress.done / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB, "
-            f"at {progress.name}",
-            err=True,
+            f"at {progress.name}"
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from l2cli.report import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,18 +32,18 @@ def silence_libraries() -> None:
         sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="replace")
 
 
-def printable(text: str) -> str:
-    """Return ``text`` with control characters spelt out: a file's names are not to be trusted."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
 def say(text: str) -> None:
     """Write a line to standard error. Where nobody can read it, that is no error."""
     try:
         print(printable(text), file=sys.stderr, flush=True)
+    except OSError:
+        discard_output()
+
+
+def answer(held: dict[str, Any]) -> None:
+    """Write a line of JSON to standard output. Where nobody reads it, that is no error."""
+    try:
+        print(json.dumps(held), flush=True)
     except OSError:
         discard_output()
 
@@ -62,8 +65,10 @@ def discard_output() -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(show: bool | None, title: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a callback that draws a progress bar over bytes, or does nothing.
+def progress_bar(
+    show: bool | None, title: str, unit: str = "B"
+) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback that draws a progress bar, over bytes if nothing is said, or does nothing.
 
     Parameters
     ----------
@@ -75,9 +80,11 @@ def progress_bar(show: bool | None, title: str) -> Iterator[Callable[[int, int],
         return
     from tqdm import tqdm
 
-    with tqdm(desc=title, unit="B", unit_scale=True, unit_divisor=1000, leave=False) as bar:
+    with tqdm(desc=title, unit=unit, unit_scale=unit == "B", leave=False) as bar:
 
         def advance(done: int, total: int) -> None:
+            if not done:
+                bar.reset(total or None)
             bar.total = total or None
             bar.update(done - bar.n)
 

@@ -63,10 +63,15 @@ class Format:
 
     @property
     def word(self) -> str:
-        """What ``--from`` and ``--to`` call it."""
-        return self.name.lower()
+        """What ``--from`` and ``--to`` call it. Both forms of Arrow have one word."""
+        return self.name.partition(" ")[0].lower()
+
+    def names(self, path: Path) -> bool:
+        """Whether the suffix of ``path`` is one of its own."""
+        return path.suffix.lower() in self.suffixes
 
 
+_ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
 FORMATS = (
     Format(
         "npy",
@@ -110,17 +115,29 @@ FORMATS = (
     Format(
         "Arrow",
         (".arrow", ".feather", ".ipc"),
-        (b"ARROW1", b"\xff\xff\xff\xff"),
+        (b"ARROW1",),
         "arrow:ArrowReader",
         "arrow_fresh:FreshArrowWriter",
         native=True,
-        stream_magic=b"\xff\xff\xff\xff",
+        stream_magic=_ARROW_STREAM_MAGIC,
+        stream_reader="arrow:ArrowStreamReader",
+        pipes=True,
+        is_table=True,
+    ),
+    Format(
+        "Arrow stream",
+        (".arrows", ".arrow", ".ipc"),
+        (_ARROW_STREAM_MAGIC,),
+        "arrow:ArrowReader",
+        "arrow_fresh:FreshArrowStreamWriter",
+        native=True,
+        stream_magic=_ARROW_STREAM_MAGIC,
         stream_reader="arrow:ArrowStreamReader",
         pipes=True,
         is_table=True,
     ),
 )
-WORDS = tuple(kind.word for kind in FORMATS)
+WORDS = tuple(dict.fromkeys(kind.word for kind in FORMATS))
 
 _HINTS = {
     b"version https://git-lfs": "a Git LFS pointer, not the file itself; run `git lfs pull`",
@@ -155,7 +172,8 @@ def detect(path: Path) -> Format:
     """
     try:
         if path.exists() and not path.is_file():
-            raise SourceError(f"{path} is not a regular file")
+            what = "a folder" if path.is_dir() else "not a regular file"
+            raise SourceError(f"{path} is {what}; expected a file")
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
             for kind in FORMATS:
@@ -198,9 +216,11 @@ def by_word(word: str) -> Format:
 
 
 def by_suffix(path: Path) -> Format | None:
-    """Return the format that the suffix of ``path`` stands for, if it stands for one."""
-    suffix = path.suffix.lower()
-    return next((kind for kind in FORMATS if suffix in kind.suffixes), None)
+    """Return the format that the suffix of ``path`` stands for, if it stands for one.
+
+    Of two that have it, the first: ``.arrow`` stands for a file, though many are streams.
+    """
+    return next((kind for kind in FORMATS if kind.names(path)), None)
 
 
 def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat16: bool) -> Reader:

@@ -207,6 +207,8 @@ class ArrowReader(_AnyArrowReader):
 class ArrowStreamReader(_AnyArrowReader):
     """An Arrow IPC stream that comes in front to back."""
 
+    may_wait = True
+
     def __init__(self, inlet: Inlet, label: str) -> None:
         super().__init__(Path(label))
         self._inlet = inlet
@@ -255,12 +257,6 @@ class ArrowWriter(Writer):
     def write(self, batch: Batch, rows: Array) -> None:
         change = self._changes[batch.array.name]
         rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
-        length = math.prod(batch.rows.shape[1:])
-        if len(rows) and change.length is not None and length < change.length:
-            raise FormatError(
-                f"{self._source.path}: row {batch.row_number(0)} of '{batch.array.name}' has "
-                f"{length} components, fewer than the {change.length} to keep"
-            )
         piece = batch.carry.piece
         if piece.start:
             self._parts[-1].append(rows)

@@ -1,4 +1,4 @@
-"""A new Arrow IPC file, or stream where it goes to a pipe."""
+"""A new Arrow IPC file, or stream."""
 
 from __future__ import annotations
 
@@ -21,22 +21,29 @@ class FreshArrowWriter(FreshTableWriter):
 
     @classmethod
     def open_sink(cls, target: Path | IO[bytes], schema: ArrowSchema) -> TableSink:
-        return _ArrowSink(target, schema)
+        if isinstance(target, Path):
+            return _ArrowSink(target.open("wb"), schema, pa.ipc.new_file)
+        return _ArrowSink(target, schema, pa.ipc.new_stream)
 
     @classmethod
     def can_hold(cls, column: Any) -> bool:
         return True
 
 
+class FreshArrowStreamWriter(FreshArrowWriter):
+    """A new Arrow IPC stream, in a file or in a pipe."""
+
+    @classmethod
+    def open_sink(cls, target: Path | IO[bytes], schema: ArrowSchema) -> TableSink:
+        file = target.open("wb") if isinstance(target, Path) else target
+        return _ArrowSink(file, schema, pa.ipc.new_stream)
+
+
 class _ArrowSink(TableSink):
-    def __init__(self, target: Path | IO[bytes], schema: ArrowSchema) -> None:
+    def __init__(self, file: IO[bytes], schema: ArrowSchema, new: Any) -> None:
         options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
-        if isinstance(target, Path):
-            self._file: IO[bytes] = target.open("wb")
-            self._writer = pa.ipc.new_file(self._file, schema, options=options)
-        else:
-            self._file = target
-            self._writer = pa.ipc.new_stream(self._file, schema, options=options)
+        self._file = file
+        self._writer = new(file, schema, options=options)
 
     def write(self, batch: RecordBatch) -> None:
         self._writer.write_batch(batch)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from l2cli.arrays import ArraySpec
+    from l2cli.formats.arrow_columns import ArrowType
 
 ArrowArray = Any
 Array = np.ndarray[Any, Any]
@@ -72,6 +73,7 @@ class Piece:
             row_numbers=None if is_dense else index + first_row,
             num_null=num_null if is_first else 0,
             first_null=first_row + self.window.first_null if num_null else None,
+            incomplete=None if self.window.incomplete is None else self.window.incomplete[index],
             carry=carry,
         )
 
@@ -89,8 +91,18 @@ class Window(ABC):
 
     @property
     @abstractmethod
+    def is_dense(self) -> bool:
+        """Whether there is a row, all are in one part, and no component is null."""
+
+    @property
+    @abstractmethod
     def parts(self) -> list[Part]:
         """The rows by length, in order of first appearance; an empty part where there is none."""
+
+    @property
+    @abstractmethod
+    def incomplete(self) -> Array | None:
+        """Which rows have null components; ``None`` where no component is null."""
 
     @abstractmethod
     def rebuild(self, results: Sequence[Array], dtype: str, length: int | None) -> list[ArrowArray]:
@@ -149,6 +161,11 @@ class ListWindow(Window):
         self._valid = _validity(array)
         self._components_valid = _validity(self._values)
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether there is a row, all are in one part, and no component is null."""
+        return self._components_valid is None and 0 < self.num_rows == len(self.parts[0].index)
+
     @cached_property
     def parts(self) -> list[Part]:
         """The rows by length, in order of first appearance; an empty part where there is none."""
@@ -178,19 +195,27 @@ class ListWindow(Window):
         return [self._list_of(primitive_array(flat, valid), offsets)]
 
     @cached_property
+    def incomplete(self) -> Array | None:
+        """Which rows have null components; ``None`` where no component is null."""
+        return None if self._components_valid is None else self._num_valid < self._lengths
+
+    @cached_property
     def _lengths(self) -> Array:
         return np.diff(self._offsets)
 
     @cached_property
+    def _num_valid(self) -> Array:
+        """How many components of each row are not null."""
+        if self._components_valid is None:
+            return self._lengths
+        counts = np.concatenate(([0], np.cumsum(self._components_valid)))
+        return np.diff(counts[self._offsets])
+
+    @cached_property
     def _live(self) -> Array:
         """Which rows are in a part."""
-        live = self._lengths > 0
-        if self._valid is not None:
-            live &= self._valid
-        if self._components_valid is not None:
-            counts = np.concatenate(([0], np.cumsum(self._components_valid)))
-            live &= counts[self._offsets[1:]] > counts[self._offsets[:-1]]
-        return live
+        live = self._num_valid > 0
+        return live if self._valid is None else live & self._valid
 
     def _flat(self) -> Array:
         """Return all components, NaN where one is null."""
@@ -206,17 +231,7 @@ class ListWindow(Window):
         return flat
 
     def _list_of(self, values: ArrowArray, offsets: Array) -> ArrowArray:
-        source = self.array.type
-        field = source.value_field.with_type(values.type)
-        buffers = [_bitmap(self._valid)]
-        if pa.types.is_fixed_size_list(source):
-            size = len(values) // self.num_rows if self.num_rows else source.list_size
-            arrow_type = pa.list_(field, size)
-        else:
-            is_large = pa.types.is_large_list(source)
-            arrow_type = pa.large_list(field) if is_large else pa.list_(field)
-            buffers.append(pa.py_buffer(offsets.astype(np.int64 if is_large else np.int32)))
-        return pa.Array.from_buffers(arrow_type, self.num_rows, buffers, children=[values])
+        return _list_array(self.array.type, _bitmap(self._valid), values, offsets)
 
 
 class WideWindow(Window):
@@ -233,6 +248,11 @@ class WideWindow(Window):
         self._columns = columns
         self._valid = [_validity(column) for column in columns]
 
+    @property
+    def is_dense(self) -> bool:
+        """No: their components don't lie together."""
+        return False
+
     @cached_property
     def parts(self) -> list[Part]:
         """The rows that have any component, as one part."""
@@ -248,6 +268,12 @@ class WideWindow(Window):
                 live |= valid
         index = np.flatnonzero(live)
         return [Part(index, rows if len(index) == self.num_rows else rows[index])]
+
+    @cached_property
+    def incomplete(self) -> Array | None:
+        """Which rows have null components; ``None`` where no component is null."""
+        incomplete = [~valid for valid in self._valid if valid is not None]
+        return np.any(incomplete, axis=0) if incomplete else None
 
     def rebuild(self, results: Sequence[Array], dtype: str, length: int | None) -> list[ArrowArray]:
         """Return a column for each component. The writer refuses to cut these rows."""
@@ -271,6 +297,26 @@ def primitive_array(numbers: Array, valid: Array | None) -> ArrowArray:
     """Return an Arrow array over ``numbers`` without copying them."""
     buffers = [_bitmap(valid), pa.py_buffer(numbers)]
     return pa.Array.from_buffers(ARROW_TYPES[numbers.dtype.name], len(numbers), buffers)
+
+
+def list_array(rows: Array, arrow_type: ArrowType) -> ArrowArray:
+    """Return ``(num_rows, dim)`` as lists without copying the numbers."""
+    offsets = np.arange(len(rows) + 1) * rows.shape[1]
+    return _list_array(arrow_type, None, primitive_array(rows.reshape(-1), None), offsets)
+
+
+def _list_array(source: ArrowType, bitmap: Any, values: ArrowArray, offsets: Array) -> ArrowArray:
+    """Return lists of the same kind as ``source``, with ``values`` cut at ``offsets``."""
+    field = source.value_field.with_type(values.type)
+    buffers, num_rows = [bitmap], len(offsets) - 1
+    if pa.types.is_fixed_size_list(source):
+        size = len(values) // num_rows if num_rows else source.list_size
+        arrow_type = pa.list_(field, size)
+    else:
+        is_large = pa.types.is_large_list(source)
+        arrow_type = pa.large_list(field) if is_large else pa.list_(field)
+        buffers.append(pa.py_buffer(offsets.astype(np.int64 if is_large else np.int32)))
+    return pa.Array.from_buffers(arrow_type, num_rows, buffers, children=[values])
 
 
 def _bitmap(valid: Array | None) -> Any:

@@ -56,6 +56,9 @@ class Reader(_Resource):
     must_seek = False
     """Whether it was opened on a stream and can't be read front to back after all."""
 
+    may_wait = False
+    """Whether reading may wait for whoever is at the other end, as of a pipe."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
@@ -109,9 +112,20 @@ class Writer(_Resource):
     What is not written by :meth:`write` comes over from the source untouched.
     """
 
+    def reserve(self) -> bool:
+        """Let the file system find room for some more of what will come.
+
+        For a file alone, and while there is nothing to write yet. Returns whether there is more
+        to find room for, as far as that is known.
+        """
+        return False
+
     @abstractmethod
     def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
-        """Write ``rows`` where ``batch.rows`` stood. Batches come back in the reader's order."""
+        """Write ``rows`` where ``batch.rows`` stood. Batches come back in the reader's order.
+
+        The rows may be kept until :meth:`finish`, so nobody else may change them.
+        """
 
     @abstractmethod
     def finish(self) -> None:

@@ -10,18 +10,23 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from l2cli.arrays import Batch, rows_per_batch, windows
+from l2cli.atomic import reserve
 from l2cli.errors import FormatError
 from l2cli.formats.base import Reader, Writer
-from l2cli.formats.npy_body import byte_view, empty_rows, read_rows, write_rows
+from l2cli.formats.npy_body import read_rows, write_rows
 from l2cli.formats.npy_header import NpyHeader, parse_header
-from l2cli.inlet import Inlet, read_ahead
+from l2cli.formats.raw import byte_view, empty_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from l2cli.arrays import ArraySpec
+    from l2cli.inlet import Inlet
 
     Array = np.ndarray[Any, Any]
+
+_RESERVED_BYTES = 2**25
+"""What is allocated of a file at a time: so little that the batches need not wait for it."""
 
 
 class _AnyNpyReader(Reader):
@@ -95,11 +100,13 @@ class NpyReader(_AnyNpyReader):
                 f"of numbers, the file holds {promised + extra:,}; copy it again"
             )
         if extra:
-            self.notes.append(f"{extra:,} bytes after the array were copied as they are")
+            self.notes.append(f"{extra:,} bytes after the array stay as they are")
 
 
 class NpyStreamReader(_AnyNpyReader):
     """An npy array that comes in front to back."""
+
+    may_wait = True
 
     def __init__(self, inlet: Inlet, label: str, *, assume_bfloat16: bool = False) -> None:
         super().__init__(Path(label))
@@ -107,16 +114,13 @@ class NpyStreamReader(_AnyNpyReader):
         self.header = parse_header(inlet, label, assume_bfloat16=assume_bfloat16)
         self.must_seek = self.header.fortran_order
 
-    def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
-        return read_ahead(super().batches(arrays, batch_size))
-
     def copy_tail(self, target: IO[bytes]) -> None:
         num_extra = 0
         while extra := self._inlet.read(2**16):
             target.write(extra)
             num_extra += len(extra)
         if num_extra:
-            self.notes.append(f"{num_extra:,} bytes after the array were copied as they are")
+            self.notes.append(f"{num_extra:,} bytes after the array stay as they are")
 
     def close(self) -> None:
         """Leave the stream to whoever opened it."""
@@ -150,8 +154,15 @@ class NpyWriter(Writer):
         self._file = file
         self._header = header
         self._copy_tail = copy_tail
+        self._reserved = 0
         self._file.write(header.raw)
         self._file.flush()
+
+    def reserve(self) -> bool:
+        end = len(self._header.raw) + self._header.num_bytes
+        start, self._reserved = self._reserved, min(self._reserved + _RESERVED_BYTES, end)
+        reserve(self._file.fileno(), start, self._reserved)
+        return self._reserved < end
 
     def write(self, batch: Batch, rows: Array) -> None:
         if self._header.fortran_order:

@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from l2cli.formats.fresh import FreshWriter
-from l2cli.formats.npy_body import byte_view
 from l2cli.formats.npy_header import NpyHeader, fresh_header
+from l2cli.formats.raw import byte_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

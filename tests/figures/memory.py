@@ -6,10 +6,9 @@ prints the largest resident size of the processes. FOLDER wants 5 GB; ``/dev/shm
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
+from multiprocessing import Process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tests.benchmarks.timing import L2NORM, PIPE, Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,52 +66,35 @@ def _parquet_fixed(path: Path, num_rows: int) -> None:
     _parquet(path, num_rows, fixed=True)
 
 
-KINDS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
-    "npy": ("x.npy", _npy),
-    "npy, Fortran order": ("x.npy", _npy_fortran),
-    "HDF5, contiguous": ("x.h5", _hdf5),
-    "HDF5, chunks of 1,000 rows, lzf": ("x.h5", _hdf5_lzf),
-    "Parquet, list, one row group": ("x.parquet", _parquet),
-    "Parquet, fixed_size_list, one row group": ("x.parquet", _parquet_fixed),
+KINDS: dict[str, tuple[str, Callable[[Path, int], None], str]] = {
+    "npy": ("x.npy", _npy, L2NORM),
+    "npy through a pipe": ("x.npy", _npy, PIPE),
+    "npy, Fortran order": ("x.npy", _npy_fortran, L2NORM),
+    "HDF5, contiguous": ("x.h5", _hdf5, L2NORM),
+    "HDF5, chunks of 1,000 rows, lzf": ("x.h5", _hdf5_lzf, L2NORM),
+    "Parquet, list, one row group": ("x.parquet", _parquet, L2NORM),
+    "Parquet, fixed_size_list, one row group": ("x.parquet", _parquet_fixed, L2NORM),
 }
 
 
-def peak_megabytes(source: Path) -> float:
-    """Return the largest resident size, in MB, of the processes that normalize ``source``."""
-    code = "from l2cli.cli import main; main()"
-    command = [sys.executable, "-c", code, "normalize", str(source), "-q", "--overwrite"]
-    process = subprocess.Popen(command)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"normalizing {source} failed")
-    return usage.ru_maxrss / 1000
-
-
-def fill_npy(path: Path, num_rows: int) -> None:
-    """Write an ``.npy`` file in a process of its own: what that takes is none of the figure."""
-    child = os.fork()
-    if child == 0:
-        _npy(path, num_rows)
-        os._exit(0)
-    os.waitpid(child, 0)
+def _make(make: Callable[[Path, int], None], source: Path, num_rows: int) -> None:
+    """Make a file in a process of its own: what that takes is none of the figure."""
+    process = Process(target=make, args=(source, num_rows))
+    process.start()
+    process.join()
 
 
 def main(parent: str) -> None:
     """Print the table."""
     print("| | 0.6 GB | 2.4 GB | difference |\n|---|---|---|---|")
-    for kind, (name, make) in KINDS.items():
+    for kind, (name, make, line) in KINDS.items():
         peaks = []
         for num_rows in SIZES:
             with tempfile.TemporaryDirectory(dir=parent) as folder:
-                source = Path(folder) / name
-                # In a process of its own: what making the file takes is none of the figure.
-                child = os.fork()
-                if child == 0:
-                    make(source, num_rows)
-                    os._exit(0)
-                os.waitpid(child, 0)
-                peaks.append(peak_megabytes(source))
+                source = Path(folder, name)
+                _make(make, source, num_rows)
+                command = Command(line, source, suffix=source.suffix)
+                peaks.append(command.run(source, Path(folder)).megabytes)
         small, large = peaks
         print(f"| {kind} | {small:.0f} MB | {large:.0f} MB | {large - small:+.0f} MB |", flush=True)
 

@@ -2,7 +2,7 @@
 
 Makes stores of ``.npy`` shards in FOLDER, one after the other, normalizes each with the whole
 command, and prints a line for each figure. FOLDER wants 3 GB; ``/dev/shm`` is quick. The names
-are ``large``, ``small``, ``kill`` and ``many``; all of them is a matter of minutes.
+are ``small``, ``kill`` and ``many``; all of them is a matter of minutes.
 """
 
 from __future__ import annotations
@@ -81,28 +81,6 @@ def _best(action: Callable[[], object], target: Path, repeats: int = 3) -> float
     return min(times)
 
 
-def _large(parent: Path) -> None:
-    big = make_store(parent / "big", 64, 10_000_000)
-    tiny = make_store(parent / "tiny", 64, 1000)
-    target = parent / "out"
-    ways: dict[str, Callable[[Path], object]] = {
-        "cp -r": lambda store: subprocess.run(["cp", "-r", store, target], check=True),
-        "default": lambda store: run(store, "-o", target),
-        "--jobs 1": lambda store: run(store, "-o", target, "--jobs", "1"),
-        "--jobs 2": lambda store: run(store, "-o", target, "--jobs", "2"),
-        "--jobs 4": lambda store: run(store, "-o", target, "--jobs", "4"),
-    }
-    copy = 0.0
-    for name, way in ways.items():
-        whole, start = (_best(lambda s=s, w=way: w(s), target) for s in (big, tiny))  # type: ignore[misc]
-        copy = copy or whole - start
-        print(
-            f"64 × 10 MB, {name}: {whole:.2f} s, tiny shards {start:.2f} s, marginal "
-            f"{whole - start:.2f} s, {(whole - start) / copy:.2f} of cp -r",
-            flush=True,
-        )
-
-
 def _small(parent: Path) -> None:
     one = make_store(parent / "one", 1, 100_000)
     store = make_store(parent / "small", 2000, 100_000)
@@ -148,7 +126,7 @@ def _many(parent: Path) -> None:
         print(f"100,000 tiny shards, {name}: {seconds:.1f} s, {peak:.0f} MB", flush=True)
 
 
-FIGURES = {"large": _large, "small": _small, "kill": _kill, "many": _many}
+FIGURES = {"small": _small, "kill": _kill, "many": _many}
 
 
 def main(parent: str, *names: str) -> None:

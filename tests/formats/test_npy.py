@@ -98,7 +98,7 @@ def test_what_follows_the_array_is_copied_and_said(tmp_path: Path) -> None:
         np.save(file, np.ones((2, 2), "f4"))
         np.save(file, np.arange(3))
     with NpyReader(source) as reader:
-        assert reader.notes == ["152 bytes after the array were copied as they are"]
+        assert reader.notes == ["152 bytes after the array stay as they are"]
     with double(source).open("rb") as file:
         np.testing.assert_array_equal(np.load(file), np.full((2, 2), 2))
         np.testing.assert_array_equal(np.load(file), np.arange(3))

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from h5py import h5o
 
-from l2cli.errors import FormatError
+from l2cli.errors import RowError
 from l2cli.formats.hdf5 import Hdf5Reader
-from l2cli.normalize import normalize_file
+from l2cli.normalization import normalize_file
 from l2cli.options import NormalizeOptions
 from l2cli.selection import select
 from tests.formats.doubling import double
@@ -102,7 +102,7 @@ def test_tensors_have_the_axes_of_their_type(tmp_path: Path) -> None:
 def test_a_row_too_short_to_truncate_is_named(tmp_path: Path) -> None:
     column = pa.array([[1.0, 2, 3, 4, 5], [1, 2, 3]], pa.list_(pa.float32()))
     source = _parquet(tmp_path / "x.parquet", column)
-    with pytest.raises(FormatError, match="row 1 of 'emb' has 3 components, fewer than the 4"):
+    with pytest.raises(RowError, match="array 'emb', row 1 has 3 of the 4 components to keep"):
         normalize_file(source, tmp_path / "y.parquet", NormalizeOptions(truncate_dim=4))
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 

@@ -3,6 +3,9 @@
 A writer copies the source byte for byte and overwrites the chosen datasets in the copy.
 Whatever this package doesn't know about is thereby kept: links, attributes, references, order,
 the user block.
+
+Rows go the quickest way that their storage allows: as a run of bytes of the file (``extent``),
+as chunks that are decoded and encoded here (``chunks``), or through HDF5 itself (``storage``).
 """
 
 from l2cli.formats.hdf5.reader import Hdf5Reader

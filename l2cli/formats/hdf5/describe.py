@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,9 +159,3 @@ def _size_refusal(dataset: h5d.DatasetID, properties: h5p.PropDCID, path: Path) 
     if offset is not None and offset + claimed > held:
         return f"it claims {claimed} bytes from {offset} on, the file holds {held}"
     return ""
-
-
-def grid(properties: h5p.PropDCID, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return how many chunks lie along each axis."""
-    chunk = properties.get_chunk()
-    return tuple(math.ceil(length / step) for length, step in zip(shape, chunk, strict=True))

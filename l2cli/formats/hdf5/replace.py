@@ -66,7 +66,8 @@ def replace(file: h5py.File, output: ArraySpec, foreign: h5d.DatasetID | None = 
     recipe = _recipe(old, output, is_foreign=foreign is not None)
     # Nothing new is made before the old storage is free, or it would lie behind a hole.
     places = take_away(file, taken)
-    old.close()
+    if foreign is None:
+        old.close()
     new = _create(file, recipe)
     for place in places:
         point_at(file, place, new)

@@ -1,8 +1,7 @@
-"""Rows of one dataset, read and overwritten in windows without doing any chunk twice."""
+"""Rows of one dataset, read and overwritten by HDF5, in windows, and no chunk twice."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +9,11 @@ import numpy as np
 from h5py import h5d, h5p, h5s, h5z
 
 from l2cli.arrays import windows
-from l2cli.formats.hdf5.describe import filters, grid
+from l2cli.formats.hdf5.describe import filters
+from l2cli.formats.hdf5.grid import chunk_boxes, grid
 from l2cli.formats.hdf5.links import to_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from h5py import h5f
 
     Rows = np.ndarray[Any, Any]
@@ -30,7 +28,7 @@ _MOST_SLOTS = 2**20
 
 
 def open_dataset(file: h5f.FileID, name: str) -> h5d.DatasetID:
-    """Open a dataset with a cache that holds one row of its chunks.
+    """Open a dataset, which must not be open yet, with a cache that holds one row of its chunks.
 
     So every window that touches a chunk finds it decompressed, however few rows a window has.
     """
@@ -39,24 +37,9 @@ def open_dataset(file: h5f.FileID, name: str) -> h5d.DatasetID:
     if dataset.get_create_plist().get_layout() != h5d.CHUNKED:
         return dataset
     access = _access_properties(dataset)
-    # The cache is made where a dataset is opened first, so it is opened anew.
+    # The cache is made where a dataset is opened that is not open yet, so it is opened anew.
     dataset.close()
     return h5d.open(file, path, access)
-
-
-def chunk_rows(dataset: h5d.DatasetID) -> int:
-    """Return how many rows are stored together; 1 where there are no chunks."""
-    properties = dataset.get_create_plist()
-    return int(properties.get_chunk()[0]) if properties.get_layout() == h5d.CHUNKED else 1
-
-
-def read_rows(dataset: h5d.DatasetID, dtype: str, start: int, stop: int) -> Rows:
-    """Return rows ``start`` to ``stop``, in the machine's byte order."""
-    # Zeros, not empty: HDF5 leaves alone what was never stored and has no fill value.
-    rows: Rows = np.zeros((stop - start, *dataset.shape[1:]), dtype)
-    if rows.size:
-        dataset.read(h5s.create_simple(rows.shape), _box(dataset, (start,), rows.shape), rows)
-    return rows
 
 
 def is_sparse(dataset: h5d.DatasetID) -> bool:
@@ -64,13 +47,39 @@ def is_sparse(dataset: h5d.DatasetID) -> bool:
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
     if layout == h5d.CHUNKED:
-        return bool(dataset.get_num_chunks() < math.prod(grid(properties, dataset.shape)))
+        return bool(dataset.get_num_chunks() < math.prod(grid(dataset)))
+    # Not by its offset: HDF5 makes one up for what has no place, where there is a user block.
     unused = layout == h5d.CONTIGUOUS and not properties.get_external_count()
-    return unused and dataset.get_offset() is None
+    return unused and not dataset.get_storage_size()
+
+
+class DatasetReader:
+    """Reads a dataset.
+
+    Parameters
+    ----------
+    dataset
+        From :func:`open_dataset`.
+    dtype
+        What its rows are to be.
+    """
+
+    def __init__(self, dataset: h5d.DatasetID, dtype: str) -> None:
+        self._dataset = dataset
+        self._dtype = dtype
+
+    def read(self, start: int, stop: int) -> Rows:
+        """Return rows ``start`` to ``stop``, in the machine's byte order."""
+        # Zeros, not empty: HDF5 leaves alone what was never stored and has no fill value.
+        rows: Rows = np.zeros((stop - start, *self._dataset.shape[1:]), self._dtype)
+        if rows.size:
+            space = _box(self._dataset, (start,), rows.shape)
+            self._dataset.read(h5s.create_simple(rows.shape), space, rows)
+        return rows
 
 
 class DatasetWriter:
-    """A dataset that is overwritten from its first row to its last.
+    """Overwrites a dataset from its first row to its last.
 
     Parameters
     ----------
@@ -85,9 +94,8 @@ class DatasetWriter:
         self._properties = dataset.get_create_plist()
         self._chunked = self._properties.get_layout() == h5d.CHUNKED
         self._fill = _fill_bits(dataset) if sparse else None
-        self.num_written = 0
         if self._chunked and (sparse or _changes_size(self._properties)):
-            _free_chunks(dataset)
+            free_chunks(dataset)
 
     def write(self, start: int, rows: Rows) -> None:
         """Write ``rows`` from row ``start`` on."""
@@ -98,9 +106,8 @@ class DatasetWriter:
             self._write_chunks(start, rows, self._fill)
         elif not _is_all(rows, self._fill):
             self._write_skipped(start, rows)
-        self.num_written += len(rows)
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Compress and write what is cached."""
         self._dataset.close()
 
@@ -111,7 +118,7 @@ class DatasetWriter:
 
     def _write_chunks(self, start: int, rows: Rows, fill: Rows) -> None:
         """Write the chunks that hold anything but the fill value."""
-        for corner, box in _chunk_boxes(self._properties.get_chunk(), start, rows.shape):
+        for corner, box in chunk_boxes(self._properties.get_chunk(), start, rows.shape):
             if not _is_all(rows[box], fill):
                 self._put(corner, rows[box])
 
@@ -139,7 +146,7 @@ def _box(dataset: h5d.DatasetID, start: tuple[int, ...], shape: tuple[int, ...])
 def _access_properties(dataset: h5d.DatasetID) -> h5p.PropDAID:
     access = h5p.create(h5p.DATASET_ACCESS)
     properties = dataset.get_create_plist()
-    across = grid(properties, dataset.shape)[1:]
+    across = grid(dataset)[1:]
     item_size = dataset.get_type().get_size()
     row_of_chunks = math.prod(properties.get_chunk()) * math.prod(across) * item_size
     if not filters(properties) and row_of_chunks > _PLAIN_CACHE_BYTES:
@@ -155,7 +162,7 @@ def _changes_size(properties: h5p.PropDCID) -> bool:
     return bool(filters(properties).keys() - _FIXED_SIZE_FILTERS)
 
 
-def _free_chunks(dataset: h5d.DatasetID) -> None:
+def free_chunks(dataset: h5d.DatasetID) -> None:
     """Give the place of all chunks back to the file, to be used again while it is open.
 
     Done piecemeal, each chunk that outgrows its place would leave a hole behind.
@@ -179,26 +186,3 @@ def _fill_bits(dataset: h5d.DatasetID) -> Rows | None:
 def _is_all(rows: Rows, fill: Rows) -> bool:
     """Compare bits, so that a negative zero isn't a zero and a NaN is itself."""
     return bool((np.ascontiguousarray(rows).view(fill.dtype) == fill).all())
-
-
-def _chunk_boxes(
-    chunk: tuple[int, ...], start: int, shape: tuple[int, ...]
-) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """Yield where each chunk under a window begins in the dataset, and its box in the window."""
-    origins = (start,) + (0,) * (len(shape) - 1)
-    edges = [
-        _edges(origin, length, step)
-        for origin, length, step in zip(origins, shape, chunk, strict=True)
-    ]
-    for spans in itertools.product(*edges):
-        corner = tuple(first for first, _ in spans)
-        box = tuple(
-            slice(first - origin, stop - origin)
-            for origin, (first, stop) in zip(origins, spans, strict=True)
-        )
-        yield corner, box
-
-
-def _edges(origin: int, length: int, step: int) -> list[tuple[int, int]]:
-    firsts = range(origin - origin % step, origin + length, step)
-    return [(max(first, origin), min(first + step, origin + length)) for first in firsts]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import h5py
 from h5py import h5d, h5l, h5z
 
+from l2cli.atomic import reserve
 from l2cli.errors import DestinationError
 from l2cli.formats.base import Writer
+from l2cli.formats.hdf5.chunks import ChunkWriter, bypass_of, chunk_spans
+from l2cli.formats.hdf5.codec import Codec, codec_of
 from l2cli.formats.hdf5.describe import filters
 from l2cli.formats.hdf5.errors import translated
+from l2cli.formats.hdf5.extent import Extent, ExtentWriter, copy_all_but, extent_of
 from l2cli.formats.hdf5.links import links, to_path
 from l2cli.formats.hdf5.replace import replace
 from l2cli.formats.hdf5.storage import DatasetWriter, is_sparse, open_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 _LOW_VERSIONS = {2: "v108", 3: "v110"}
 """The oldest HDF5 that new objects must suit, by the version of the file's superblock."""
+
+_RESERVED_BYTES = 2**25
+"""What is allocated of a file at a time: so little that the batches need not wait for it."""
 
 
 class Hdf5Writer(Writer):
@@ -45,33 +51,53 @@ class Hdf5Writer(Writer):
         self._outputs = dict(outputs)
         self._num_written = dict.fromkeys(outputs, 0)
         self._name: str | None = None
-        self._dataset: DatasetWriter | None = None
+        self._rows: ExtentWriter | ChunkWriter | DatasetWriter | None = None
+        self._file: h5py.File | None = None
+        self._extents: dict[str, Extent] = {}
+        self._codecs: dict[str, Codec] = {}
+        self._sparse: set[str] = set()
         for output in self._outputs.values():
             _check_storable(reader.file, output)
         with translated(f"can't write {path}", DestinationError):
-            shutil.copyfile(reader.path, path)
-            self._file = h5py.File(path, "r+", libver=_versions(reader.file))
+            external = {link.path for link in links(reader.file) if link.kind == h5l.TYPE_EXTERNAL}
+            self._foreign = {name for name in outputs if to_path(name) in external}
+            sources = {name: h5d.open(reader.file.id, to_path(name)) for name in outputs}
+            own = [sources[name] for name in outputs if name not in self._foreign]
+            copy_all_but([span for source in own for span in _spans(source)], reader.path, path)
+            self._raw = path.open("r+b", buffering=0)
             try:
-                self._replace_changed()
+                for name, source in sources.items():
+                    self._prepare(name, source)
             except BaseException:
                 self.close()
                 raise
+        self._unreserved = _pieces(self._extents.values())
+
+    def reserve(self) -> bool:
+        """Let the file system find room for some more rows that will be written past HDF5."""
+        piece = next(self._unreserved, None)
+        if piece is not None:
+            reserve(self._raw.fileno(), *piece)
+        return piece is not None
 
     def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
         """Write ``rows`` over those of ``batch``."""
         name = batch.array.name
         with translated(f"can't write {self._path}: {batch.array.label}", DestinationError):
-            if name != self._name or self._dataset is None:
-                self._dataset = self._open(name)
-            self._dataset.write(batch.start, rows)
+            if name != self._name or self._rows is None:
+                self._finish_rows()
+                self._name, self._rows = name, self._open_rows(name)
+            self._rows.write(batch.start, rows)
         self._num_written[name] += len(rows)
 
     def finish(self) -> None:
-        """Write what is cached, and close."""
+        """Write what is kept back, and close."""
         with translated(f"can't write {self._path}", DestinationError):
-            self._close_dataset()
-            self._file.flush()
-            self._file.close()
+            self._finish_rows()
+            if self._file is not None:
+                self._file.flush()
+                self._file.close()
+            self._raw.close()
         self._note_growth()
         for name, output in self._outputs.items():
             if self._num_written[name] != output.num_rows:
@@ -82,55 +108,77 @@ class Hdf5Writer(Writer):
 
     def close(self) -> None:
         """Close the copy, finished or not."""
+        self._rows = None
+        self._raw.close()
         # An unfinished copy is thrown away: what HDF5 says while it closes it helps nobody.
         with suppress(OSError, RuntimeError, ValueError):
-            self._close_dataset()
-        with suppress(OSError, RuntimeError, ValueError):
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
-    def _open(self, name: str) -> DatasetWriter:
-        self._close_dataset()
-        self._name = name
-        source = h5d.open(self._reader.file.id, to_path(name))
-        return DatasetWriter(open_dataset(self._file.id, name), sparse=is_sparse(source))
+    def _prepare(self, name: str, source: h5d.DatasetID) -> None:
+        """Make room for an output, if what the source has there can't be written over."""
+        output, is_foreign = self._outputs[name], name in self._foreign
+        is_new = is_foreign or self._is_changed(output) or _lies_elsewhere(source)
+        if not is_new and (extent := extent_of(source)):
+            self._extents[name] = extent
+            return
+        if self._file is None:
+            self._file = h5py.File(self._path, "r+", libver=_versions(self._reader.file))
+        if is_new:
+            replace(self._file, output, foreign=source if is_foreign else None)
+        codec = codec_of(h5d.open(self._file.id, to_path(name)))
+        if is_sparse(source):
+            self._sparse.add(name)
+        elif codec and bypass_of(source):
+            self._codecs[name] = codec
 
-    def _close_dataset(self) -> None:
-        if self._dataset is not None:
-            self._dataset.close()
-        self._dataset = None
+    def _open_rows(self, name: str) -> ExtentWriter | ChunkWriter | DatasetWriter:
+        if name in self._extents:
+            return ExtentWriter(self._raw.fileno(), self._extents[name])
+        assert self._file is not None
+        if name in self._codecs:
+            dataset = h5d.open(self._file.id, to_path(name))
+            return ChunkWriter(dataset, self._codecs[name], self._reader.pool)
+        return DatasetWriter(open_dataset(self._file.id, name), sparse=name in self._sparse)
+
+    def _finish_rows(self) -> None:
+        if self._rows is not None:
+            self._rows.finish()
+        self._rows = None
 
     def _note_growth(self) -> None:
         before, after = self._reader.path.stat().st_size, self._path.stat().st_size
-        if after > 1.1 * before + 2**20 and not self._is_larger_by_wish():
+        is_wish = any(self._is_changed(output) for output in self._outputs.values())
+        if after > 1.1 * before + 2**20 and not is_wish:
             self._reader.notes.append(
                 f"the file grew from {before:,} to {after:,} bytes, since HDF5 did not use freed "
                 "space again (its file-space strategy); h5repack makes it small"
             )
 
-    def _is_larger_by_wish(self) -> bool:
-        sources = {array.name: array for array in self._reader.arrays()}
-        return any(_is_changed(sources[name], output) for name, output in self._outputs.items())
-
-    def _replace_changed(self) -> None:
-        """Make room for each output that can't be written over what the source has there."""
-        sources = {array.name: array for array in self._reader.arrays()}
-        external = {link.path for link in links(self._file) if link.kind == h5l.TYPE_EXTERNAL}
-        for name, output in self._outputs.items():
-            source = h5d.open(self._reader.file.id, to_path(name))
-            if to_path(name) in external:
-                replace(self._file, output, foreign=source)
-            elif _is_changed(sources[name], output) or _lies_elsewhere(source):
-                replace(self._file, output)
-
-
-def _is_changed(source: ArraySpec, output: ArraySpec) -> bool:
-    return (source.dtype, source.shape) != (output.dtype, output.shape)
+    def _is_changed(self, output: ArraySpec) -> bool:
+        """Return whether a dataset is to have another dtype or shape than in the source."""
+        source = next(array for array in self._reader.arrays() if array.name == output.name)
+        return (source.dtype, source.shape) != (output.dtype, output.shape)
 
 
 def _lies_elsewhere(dataset: h5d.DatasetID) -> bool:
     """Return whether writing to ``dataset`` would write to another one, or another file."""
     properties = dataset.get_create_plist()
     return bool(properties.get_layout() == h5d.VIRTUAL or properties.get_external_count())
+
+
+def _spans(source: h5d.DatasetID) -> list[tuple[int, int]]:
+    """Return the bytes that need not be copied, since they will be written over, or freed."""
+    extent = extent_of(source)
+    return [extent.span] if extent else chunk_spans(source)
+
+
+def _pieces(extents: Iterable[Extent]) -> Iterator[tuple[int, int]]:
+    """Yield the bytes of ``extents``, some at a time."""
+    for extent in extents:
+        begin, end = extent.span
+        for start in range(begin, end, _RESERVED_BYTES):
+            yield start, min(start + _RESERVED_BYTES, end)
 
 
 def _versions(file: h5py.File) -> tuple[str, str]:

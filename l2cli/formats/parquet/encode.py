@@ -1,4 +1,4 @@
-"""New pages for a column chunk, and the metadata that goes with them.
+"""New pages for a column chunk by pyarrow, and the metadata that goes with any pages.
 
 pyarrow's writer keeps a whole row group in memory, and row groups of gigabytes are common. So
 each window is written as a tiny Parquet file of its own, in memory, and its pages are cut out.
@@ -8,8 +8,6 @@ column chunk, with metadata that add up.
 
 from __future__ import annotations
 
-import math
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -29,22 +27,20 @@ from l2cli.formats.parquet.footer import (
     values,
 )
 from l2cli.formats.parquet.pages import DATA_PAGE_V2, walk
-from l2cli.formats.parquet.thrift import BINARY, FALSE, I32, I64, LIST, STRUCT, TRUE, Items, Struct
+from l2cli.formats.parquet.statistics import merged_statistics
+from l2cli.formats.parquet.thrift import I32, I64, LIST, STRUCT, Items, Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from l2cli.formats.arrow_columns import ArrowField
     from l2cli.formats.parquet.footer import Chunk
 
 ArrowArray = Any
 
-_TYPE, _PATH, _KEY_VALUES = 1, 3, 8
-_KEPT_OF_SOURCE = (_PATH, _KEY_VALUES)
+_KEPT_OF_SOURCE = (ColumnField.PATH, ColumnField.KEY_VALUES)
 """What stays true of a column chunk when its values change."""
 _SUMS = (ColumnField.NUM_VALUES, ColumnField.UNCOMPRESSED_BYTES, ColumnField.COMPRESSED_BYTES)
-_MAX, _MIN, _NULL_COUNT, _MAX_VALUE, _MIN_VALUE, _MAX_EXACT, _MIN_EXACT = 1, 2, 3, 5, 6, 7, 8
-_FLOAT_FORMATS = {2: "<e", 4: "<f", 8: "<d"}
 
 
 @dataclass(frozen=True)
@@ -99,10 +95,15 @@ def encode(
 
 @dataclass(frozen=True)
 class Encoded:
-    """The pages of one window of one column, and their ColumnMetaData."""
+    """Pages of one column, in pieces, and their ColumnMetaData."""
 
-    pages: memoryview
+    pages: Sequence[Any]
     metadata: Struct
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the pages."""
+        return integer(self.metadata, ColumnField.COMPRESSED_BYTES)
 
 
 class ChunkMetadata:
@@ -118,7 +119,7 @@ class ChunkMetadata:
     def in_place_of(self, chunk: Chunk, start: int) -> Struct:
         """Return the ColumnMetaData of the chunk, whose pages begin at ``start``."""
         kept = {i: chunk.metadata[i] for i in _KEPT_OF_SOURCE if i in chunk.metadata}
-        dropped = (_PATH, _KEY_VALUES, ColumnField.SIZE_STATISTICS)
+        dropped = (*_KEPT_OF_SOURCE, ColumnField.SIZE_STATISTICS)
         merged = {i: value for i, value in self._merged.items() if i not in dropped}
         merged[ColumnField.DATA_OFFSET] = I64, start
         return dict(sorted({**merged, **kept}.items()))
@@ -135,7 +136,7 @@ def _cut_out(file: Any) -> list[Encoded]:
     for metadata in (structure(column, ChunkField.METADATA) for column in columns):
         start = integer(metadata, ColumnField.DATA_OFFSET)  # there is no dictionary before it
         size = integer(metadata, ColumnField.COMPRESSED_BYTES)
-        found.append(Encoded(raw[start : start + size], metadata))
+        found.append(Encoded([raw[start : start + size]], metadata))
     return found
 
 
@@ -163,7 +164,7 @@ def _merge(one: Struct, other: Struct) -> Struct:
     merged[ColumnField.ENCODING_STATS] = LIST, Items(STRUCT, _encoding_stats(one, other))
     if ColumnField.STATISTICS in one and ColumnField.STATISTICS in other:
         statistics = [structure(each, ColumnField.STATISTICS) for each in (one, other)]
-        merged[ColumnField.STATISTICS] = STRUCT, _statistics(*statistics)
+        merged[ColumnField.STATISTICS] = STRUCT, merged_statistics(*statistics)
     else:
         merged.pop(ColumnField.STATISTICS, None)
     return merged
@@ -177,29 +178,3 @@ def _encoding_stats(one: Struct, other: Struct) -> list[Struct]:
             key = entry[1][1], entry[2][1]
             counts[key] = counts.get(key, 0) + entry[3][1]
     return [{1: (I32, k), 2: (I32, e), 3: (I32, n)} for (k, e), n in counts.items()]
-
-
-def _statistics(one: Struct, other: Struct) -> Struct:
-    """Merge two Statistics. NaN and null have no part in either's bounds."""
-    merged: Struct = {}
-    choices: tuple[tuple[int, Callable[..., bytes]], ...] = (
-        *((_MAX, max), (_MIN, min)),
-        *((_MAX_VALUE, max), (_MIN_VALUE, min)),
-    )
-    for field_id, choose in choices:
-        bounds = [each[field_id][1] for each in (one, other) if field_id in each]
-        if bounds:
-            merged[field_id] = BINARY, choose(bounds, key=_order)
-    if _NULL_COUNT in one and _NULL_COUNT in other:
-        merged[_NULL_COUNT] = I64, one[_NULL_COUNT][1] + other[_NULL_COUNT][1]
-    for field_id, bound in ((_MAX_EXACT, _MAX_VALUE), (_MIN_EXACT, _MIN_VALUE)):
-        if bound in merged and any(field_id in each for each in (one, other)):
-            exact = all(each.get(field_id, (0, bound not in each))[1] for each in (one, other))
-            merged[field_id] = (TRUE, True) if exact else (FALSE, False)
-    return dict(sorted(merged.items()))
-
-
-def _order(bound: bytes) -> tuple[float, float]:
-    """Order encoded floats; -0.0 comes before 0.0, as the format wants it."""
-    (number,) = struct.unpack(_FLOAT_FORMATS[len(bound)], bound)
-    return number, math.copysign(1.0, number)

@@ -24,7 +24,8 @@ MAGIC = b"PAR1"
 ENCRYPTED_MAGIC = b"PARE"
 CODECS = {0: "none", 1: "snappy", 2: "gzip", 4: "brotli", 5: "lz4", 6: "zstd", 7: "lz4"}
 """Codec ids by what pyarrow calls them. LZO is missing: nothing but Hadoop reads it."""
-BYTE_STREAM_SPLIT = 9
+PLAIN, RLE, BYTE_STREAM_SPLIT = 0, 3, 9
+"""Encodings."""
 
 
 class FileField:
@@ -57,7 +58,8 @@ class ChunkField:
 class ColumnField:
     """Field ids of ColumnMetaData."""
 
-    ENCODINGS, CODEC, NUM_VALUES, UNCOMPRESSED_BYTES, COMPRESSED_BYTES = 2, 4, 5, 6, 7
+    TYPE, ENCODINGS, PATH, CODEC, NUM_VALUES = range(1, 6)
+    UNCOMPRESSED_BYTES, COMPRESSED_BYTES, KEY_VALUES = 6, 7, 8
     DATA_OFFSET, INDEX_OFFSET, DICTIONARY_OFFSET = 9, 10, 11
     STATISTICS, ENCODING_STATS, BLOOM, BLOOM_BYTES, SIZE_STATISTICS = 12, 13, 14, 15, 16
 

@@ -16,11 +16,30 @@ if TYPE_CHECKING:
     from l2cli.formats.parquet.footer import Chunk
 
 DATA_PAGE, DATA_PAGE_V2 = 0, 3
-_HEADER_FIELDS = {DATA_PAGE: 5, DATA_PAGE_V2: 8}
+DATA_FIELDS = {DATA_PAGE: 5, DATA_PAGE_V2: 8}
 """Where a page header keeps what belongs to its kind of data page."""
 _HEADER_BYTES = (512, 2**16, 2**24)
 """How much to read for a header; only statistics of long strings need the larger ones."""
 COPY_BYTES = 2**20
+
+
+class PageField:
+    """Field ids of PageHeader."""
+
+    KIND, UNCOMPRESSED_BYTES, COMPRESSED_BYTES, CHECKSUM = range(1, 5)
+
+
+class DataField:
+    """Field ids of DataPageHeader."""
+
+    NUM_VALUES, ENCODING, DEFINITION_ENCODING, REPETITION_ENCODING, STATISTICS = range(1, 6)
+
+
+class DataV2Field:
+    """Field ids of DataPageHeaderV2."""
+
+    NUM_VALUES, NUM_NULLS, NUM_ROWS, ENCODING = range(1, 5)
+    DEFINITION_BYTES, REPETITION_BYTES, IS_COMPRESSED, STATISTICS = range(5, 9)
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,8 @@ class Page:
         Values in it, nulls included; 0 where it is no data page.
     checksum
         CRC32 of the bytes, where the file has it.
+    header
+        All that its header says.
     """
 
     kind: int
@@ -45,6 +66,7 @@ class Page:
     stop: int
     num_values: int
     checksum: int | None
+    header: Struct
 
 
 def walk(file: BinaryIO, chunk: Chunk) -> Iterator[Page]:
@@ -98,19 +120,19 @@ def copy_bytes(source: BinaryIO, start: int, stop: int, destination: BinaryIO) -
 
 def _page(file: BinaryIO, start: int, end: int) -> Page:
     header, body = _header(file, start, end)
-    kind = integer(header, 1)
-    integer(header, 2)
-    stop = body + integer(header, 3)
+    kind = integer(header, PageField.KIND)
+    integer(header, PageField.UNCOMPRESSED_BYTES)
+    stop = body + integer(header, PageField.COMPRESSED_BYTES)
     if stop > end:
         raise ValueError(f"the page at byte {start} reaches beyond its column; it is damaged")
     num_values = 0
-    if kind in _HEADER_FIELDS:
-        num_values = integer(structure(header, _HEADER_FIELDS[kind]), 1)
-    checksum_kind, checksum = header.get(4, (I32, None))
+    if kind in DATA_FIELDS:
+        num_values = integer(structure(header, DATA_FIELDS[kind]), DataField.NUM_VALUES)
+    checksum_kind, checksum = header.get(PageField.CHECKSUM, (I32, None))
     if checksum_kind != I32:
         raise ValueError(f"the header of the page at byte {start} is damaged")
     # Thrift has no unsigned integers.
-    return Page(kind, start, body, stop, num_values, checksum and checksum & 0xFFFFFFFF)
+    return Page(kind, start, body, stop, num_values, checksum and checksum & 0xFFFFFFFF, header)
 
 
 def _header(file: BinaryIO, start: int, end: int) -> tuple[Struct, int]:

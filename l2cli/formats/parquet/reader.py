@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from l2cli.arrays import BATCH_BYTES, ITEM_SIZES, ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError, SelectionError
 from l2cli.formats.arrow_errors import as_format_error
-from l2cli.formats.arrow_rows import (
-    ListWindow,
-    WideWindow,
-    Window,
-)
 from l2cli.formats.arrow_table import Table
 from l2cli.formats.base import Reader
 from l2cli.formats.parquet.columns import Columns, single_columns, wide_columns
+from l2cli.formats.parquet.decode import Section, decode
 from l2cli.formats.parquet.footer import Footer
 from l2cli.formats.parquet.pages import check_pages
 from l2cli.formats.parquet.writer import ParquetWriter
@@ -28,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from l2cli.formats.arrow_rows import Window
     from l2cli.formats.parquet.footer import RowGroup
 
 _READ_AHEAD_BYTES = 2**20
@@ -86,7 +81,8 @@ class ParquetReader(Reader):
             first_row = 0
             for number, group in enumerate(self._footer.row_groups):
                 for columns in _in_file_order(group, selected if group.num_rows else []):
-                    section = Section(columns, number, group, first_row)
+                    window_rows = _window_rows(self._footer, columns.spec, columns.leaves)
+                    section = Section(columns, number, group, first_row, window_rows)
                     yield from self._section(parquet_file, section, batch_size)
                 first_row += group.num_rows
 
@@ -174,42 +170,13 @@ class ParquetReader(Reader):
             )
 
     def _windows(self, parquet_file: Any, section: Section) -> Iterator[Window]:
-        with as_format_error(self.path):
-            for chunk in section.group.chunks:
-                if chunk.leaf in section.columns.leaves:
-                    check_pages(self._file, chunk)
-            # Its public sibling knows columns by name, and names may hold dots or come twice.
-            record_batches = parquet_file.reader.iter_batches(
-                _window_rows(self._footer, section.columns.spec, section.columns.leaves),
-                row_groups=[section.number],
-                column_indices=list(section.columns.leaves),
-                use_threads=section.columns.is_wide,
-            )
+        found = decode(section, self._footer, self._file, parquet_file)
         while True:
             with as_format_error(self.path):
-                record_batch = next(record_batches, None)
-                if record_batch is None:
-                    return
-                window = _window(record_batch, section.columns)
+                window = next(found, None)
+            if window is None:
+                return
             yield window
-
-
-@dataclass(frozen=True)
-class Section:
-    """One array in one row group, whose first row has the number ``first_row``."""
-
-    columns: Columns
-    number: int
-    group: RowGroup
-    first_row: int
-
-
-def _window(record_batch: Any, columns: Columns) -> Window:
-    if columns.is_wide:
-        return WideWindow(record_batch.columns)
-    array = record_batch.column(0)
-    array = array.storage if isinstance(array, pa.ExtensionArray) else array
-    return ListWindow(array)
 
 
 def _window_rows(footer: Footer, spec: ArraySpec, leaves: Sequence[int]) -> int:

@@ -33,7 +33,7 @@ _TYPE_FIELDS = {
     ElementField.LOGICAL,
 }
 _FLOAT16_UNION_MEMBER = 15
-_ELEMENT_TYPES: dict[str, Struct] = {
+ELEMENT_TYPES: dict[str, Struct] = {
     "float16": {
         ElementField.TYPE: (I32, 7),
         ElementField.LENGTH: (I32, 2),
@@ -69,4 +69,4 @@ def changed_metadata(footer: Footer, changes: Sequence[Change[Columns]]) -> Stru
 
 def _retyped_element(element: Struct, dtype: str) -> Struct:
     kept = {number: value for number, value in element.items() if number not in _TYPE_FIELDS}
-    return dict(sorted({**kept, **_ELEMENT_TYPES[dtype]}.items()))
+    return dict(sorted({**kept, **ELEMENT_TYPES[dtype]}.items()))

@@ -70,6 +70,26 @@ def encode(struct: Struct) -> bytes:
     return bytes(output)
 
 
+def decode_varint(buffer: bytes, position: int) -> tuple[int, int]:
+    """Decode an unsigned number, and return it and the position of what follows."""
+    value = shift = 0
+    while (byte := buffer[position]) >= 0x80 and shift < 63:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        position += 1
+    if shift == 63 and byte > 1:
+        raise ValueError("the metadata has an integer of more than 64 bits")
+    return value | byte << shift, position + 1
+
+
+def encode_varint(value: int, output: bytearray) -> None:
+    """Append an unsigned number, seven bits to the byte, the lowest first."""
+    while value >= 0x80:
+        output.append(value & 0x7F | 0x80)
+        value >>= 7
+    output.append(value)
+
+
 # Decoding. Each function takes the position of its value and returns the value and the next
 # position, and is as flat as can be: a footer may hold a million values. Every element takes a
 # byte at least, so memory is bounded by the size of the buffer; reading past its end is an
@@ -106,19 +126,8 @@ def _integer(buffer: bytes, position: int, _: int) -> tuple[int, int]:
     value = buffer[position]
     position += 1
     if value >= 0x80:
-        value, position = _varint(buffer, position - 1)
+        value, position = decode_varint(buffer, position - 1)
     return (value >> 1) ^ -(value & 1), position
-
-
-def _varint(buffer: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while (byte := buffer[position]) >= 0x80 and shift < 63:
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        position += 1
-    if shift == 63 and byte > 1:
-        raise ValueError("the metadata has an integer of more than 64 bits")
-    return value | byte << shift, position + 1
 
 
 def _binary(buffer: bytes, position: int, _: int) -> tuple[bytes, int]:
@@ -126,7 +135,7 @@ def _binary(buffer: bytes, position: int, _: int) -> tuple[bytes, int]:
     if size < 0x80:
         position += 1
     else:
-        size, position = _varint(buffer, position)
+        size, position = decode_varint(buffer, position)
     return _take(buffer, position, size)
 
 
@@ -135,7 +144,7 @@ def _items(buffer: bytes, position: int, depth: int) -> tuple[Items, int]:
     kind, size = buffer[position] & 0x0F, buffer[position] >> 4
     position += 1
     if size == 0x0F:
-        size, position = _varint(buffer, position)
+        size, position = decode_varint(buffer, position)
     _check_size(buffer, position, size)
     decoder, elements = _DECODERS[kind], []
     for _ in range(size):
@@ -146,7 +155,7 @@ def _items(buffer: bytes, position: int, depth: int) -> tuple[Items, int]:
 
 def _pairs(buffer: bytes, position: int, depth: int) -> tuple[Pairs, int]:
     _check_depth(depth)
-    size, position = _varint(buffer, position)
+    size, position = decode_varint(buffer, position)
     if not size:
         return Pairs(0, 0, []), position
     _check_size(buffer, position, size)
@@ -237,7 +246,7 @@ def _encode_value(kind: int, value: Any, output: bytearray) -> None:
     if I16 <= kind <= I64:
         _encode_integer(value, output)
     elif kind == BINARY:
-        _encode_varint(len(value), output)
+        encode_varint(len(value), output)
         output += value
     elif kind == STRUCT:
         _encode_struct(value, output)
@@ -257,13 +266,13 @@ def _encode_items(items: Items, output: bytearray) -> None:
     size = len(items.values)
     output.append(min(size, 0x0F) << 4 | items.kind)
     if size >= 0x0F:
-        _encode_varint(size, output)
+        encode_varint(size, output)
     for value in items.values:
         _encode_value(items.kind, value, output)
 
 
 def _encode_pairs(pairs: Pairs, output: bytearray) -> None:
-    _encode_varint(len(pairs.pairs), output)
+    encode_varint(len(pairs.pairs), output)
     if pairs.pairs:
         output.append(pairs.key_kind << 4 | pairs.value_kind)
     for key, value in pairs.pairs:
@@ -272,11 +281,4 @@ def _encode_pairs(pairs: Pairs, output: bytearray) -> None:
 
 
 def _encode_integer(value: int, output: bytearray) -> None:
-    _encode_varint(value << 1 if value >= 0 else ~(value << 1), output)
-
-
-def _encode_varint(value: int, output: bytearray) -> None:
-    while value >= 0x80:
-        output.append(value & 0x7F | 0x80)
-        value >>= 7
-    output.append(value)
+    encode_varint(value << 1 if value >= 0 else ~(value << 1), output)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from l2cli.errors import DestinationError, FormatError
+from l2cli.errors import DestinationError
 from l2cli.formats.arrow_columns import storage_type
 from l2cli.formats.arrow_errors import as_format_error
 from l2cli.formats.arrow_rows import ListWindow, WideWindow, Window
@@ -27,18 +27,20 @@ from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.encode import ChunkMetadata, Style, encode
 from l2cli.formats.parquet.footer import MAGIC, Chunk, FileField, Footer, RowGroup
 from l2cli.formats.parquet.pages import copy_bytes, copy_chunk
+from l2cli.formats.parquet.plain_encode import encode_rows, is_plain
 from l2cli.formats.parquet.relocate import Annexes, moved_chunk, moved_group, replaced_chunk
 from l2cli.formats.parquet.schema import changed_metadata
 from l2cli.formats.parquet.thrift import LIST, STRUCT, Items, Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.formats.arrow_rows import Piece
     from l2cli.formats.arrow_schema import Change
     from l2cli.formats.parquet.columns import Columns
+    from l2cli.formats.parquet.encode import Encoded
 
 Array = np.ndarray[Any, Any]
 
@@ -136,15 +138,7 @@ class ParquetWriter(Writer):
         return self._group.chunks[len(self._moved)]
 
     def _check_length(self, batch: Batch, rows: Array, change: Change[Columns]) -> None:
-        expected = math.prod(batch.rows.shape[1:])
-        if change.length is not None and len(rows):
-            if expected < change.length:
-                raise FormatError(
-                    f"{self._source_path}: row {batch.row_number(0)} of "
-                    f"'{batch.array.name}' has {expected} components, fewer than "
-                    f"the {change.length} to keep"
-                )
-            expected = change.length
+        expected = math.prod(batch.rows.shape[1:]) if change.length is None else change.length
         if len(rows) and rows.shape != (len(batch.rows), expected):
             raise ValueError(f"expected rows of shape {(len(batch.rows), expected)}: {rows.shape}")
 
@@ -160,18 +154,30 @@ class ParquetWriter(Writer):
 
     def _append(self, change: Change[Columns], window: Window, results: list[Array]) -> None:
         """Encode a window and append the pages to the file, or to the spool."""
-        columns = change.columns
+        output = self._spool if change.columns.is_wide else self._file
         with as_format_error(self._source_path):
-            arrays = window.rebuild(results, change.dtype, change.length)
-            styles = [self._style(leaf) for leaf in columns.leaves]
-            encoded = encode(arrays, columns.fields, styles)
-        for leaf, part in zip(columns.leaves, encoded, strict=True):
-            output = self._spool if columns.is_wide else self._file
+            encoded = self._encoded(change, window, results)
+        for leaf, part in encoded:
             new = self._new.setdefault(leaf, _NewChunk(output.tell()))
             new.metadata.add(part.metadata)
-            new.num_rows += window.num_rows
-            new.extents.append((output.tell(), len(part.pages)))
-            output.write(part.pages)
+            new.extents.append((output.tell(), part.num_bytes))
+            output.writelines(part.pages)
+        for leaf in change.columns.leaves:
+            self._new[leaf].num_rows += window.num_rows
+
+    def _encoded(
+        self, change: Change[Columns], window: Window, results: list[Array]
+    ) -> Iterable[tuple[int, Encoded]]:
+        """Return the pages of a window and the leaf of each."""
+        columns = change.columns
+        styles = [self._style(leaf) for leaf in columns.leaves]
+        if window.is_dense and is_plain(results[0], styles[0]):
+            rows = np.ascontiguousarray(results[0], change.dtype)
+            (leaf,) = columns.leaves
+            level, _ = self._footer.leaves[leaf].levels
+            return ((leaf, page) for page in encode_rows(rows, level, styles[0]))
+        arrays = window.rebuild(results, change.dtype, change.length)
+        return zip(columns.leaves, encode(arrays, columns.fields, styles), strict=True)
 
     def _style(self, leaf: int) -> Style:
         if leaf not in self._styles:

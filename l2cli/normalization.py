@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from functools import cache, partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from l2cli.conversion import FreshPlan, LikePlan, transcoded
 from l2cli.options import NormalizeOptions
-from l2cli.pipeline import stream
+from l2cli.pipeline import computed_ahead, read_ahead
 from l2cli.report import ArrayReport, Report
 from l2cli.routes import find_route
 from l2cli.selection import ANN_NOTE, is_ann_benchmarks, select
+from l2cli.sources import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     import numpy as np
 
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 
 
 def normalize_file(
-    source: Path | Readable,
-    destination: Path | IO[bytes] | None = None,
+    source: str | os.PathLike[str] | Readable,
+    destination: str | os.PathLike[str] | IO[bytes] | None = None,
     options: NormalizeOptions | None = None,
     *,
     source_format: str | None = None,
@@ -45,16 +47,35 @@ def normalize_file(
 ) -> Report:
     """Normalize the vectors in one file or stream; everything else in it stays as it was.
 
+    What ``l2norm normalize`` does. It prints nothing, and may be called from any thread and
+    where an event loop runs.
+
     Parameters
     ----------
-    source, destination, source_format, destination_format, in_place, overwrite
-        As for :func:`l2cli.routes.find_route`.
+    source
+        A file, or an unbuffered stream that is read once.
+    destination
+        A file, or a stream with a file descriptor; ``None`` for ``NAME.normalized.SUFFIX``
+        beside the source. A suffix of another format converts.
+    source_format, destination_format
+        ``npy``, ``npz``, ``hdf5``, ``parquet`` or ``arrow``, where first bytes and suffix don't
+        tell.
+    in_place
+        Replace the source, in one step.
+    overwrite
+        Replace a destination that exists.
     dry_run, progress
-        As for :func:`normalize`, and so is what is raised.
+        As for :func:`normalize`, and so is what is raised. ``progress`` is called in the
+        caller's thread.
+
+    Returns
+    -------
+    Report
+        What became of each array, and of how many rows of each kind.
     """
     route = find_route(
-        source,
-        destination,
+        Path(source) if isinstance(source, (str, os.PathLike)) else source,
+        Path(destination) if isinstance(destination, (str, os.PathLike)) else destination,
         source_format=source_format,
         destination_format=destination_format,
         in_place=in_place,
@@ -96,13 +117,23 @@ def normalize(
         report = _report(route, _choose(reader, options))
         with _plan(reader, route, options, dry_run=dry_run) as plan:
             if not dry_run:
+                _begin_loading(plan, options)
                 with route.destination.opened(plan, source.path) as writer:
-                    _normalize(plan, options, writer, report, progress)
+                    is_file = not route.destination.is_stream
+                    _normalize(plan, options, writer, report, progress, is_file=is_file)
                     source.check_unchanged()
             report.notes = plan.reader.notes
     report.dry_run = dry_run
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _begin_loading(plan: Plan, options: NormalizeOptions) -> None:
+    """Have the backend imported while files are opened, unless nothing will need it."""
+    from l2cli.graph import begin_loading
+
+    if any(0 not in plan.outputs[name].shape for name in plan.normalized):
+        begin_loading(options.backend, options.device)
 
 
 def _must_seek(route: Route, options: NormalizeOptions, reader: Reader) -> bool:
@@ -151,7 +182,7 @@ def _report(route: Route, chosen: Chosen) -> Report:
         route.destination.label,
         route.source.kind.name,
         [
-            ArrayReport(array.name, output.shape, array.dtype, output.dtype)
+            ArrayReport(array.name, array.shape, output.shape, array.dtype, output.dtype)
             for array, output in chosen
         ],
         num_bytes=sum(array.num_bytes for array, _ in chosen),
@@ -164,6 +195,8 @@ def _normalize(
     writer: Writer,
     report: Report,
     progress: Progress | None,
+    *,
+    is_file: bool,
 ) -> None:
     from l2cli.graph import load_backend
     from l2cli.normalizer import make_normalizer
@@ -181,8 +214,10 @@ def _normalize(
     total = sum(passes.get(array.name, 1) * array.num_bytes for array in plan.arrays)
     count = _ByteCount(total, progress)
 
-    def measured(array: ArraySpec) -> Iterable[Batch]:
-        return map(count, plan.reader.batches([array], options.batch_size))
+    def measured(array: ArraySpec) -> Iterator[Batch]:
+        batches = read(plan.reader, [array], options.batch_size)
+        with read_ahead(batches, may_wait=plan.reader.may_wait) as ready:
+            yield from map(count, ready)
 
     def compute(batch: Batch) -> np.ndarray[Any, Any]:
         normalizer = normalizers.get(batch.array.name)
@@ -190,12 +225,18 @@ def _normalize(
 
     for array in chosen:
         normalizers[array.name].measure(partial(measured, array))
-    stream(map(count, plan.batches(options.batch_size)), compute, writer.write)
+    batches = plan.batches(options.batch_size)
+    with computed_ahead(batches, compute, may_wait=plan.reader.may_wait) as pairs:
+        while is_file and not pairs.is_ready and writer.reserve():
+            pass
+        for batch, rows in pairs:
+            writer.write(count(batch), rows)
     writer.finish()
     count.tell()
     for array_report in report.arrays:
         normalizer = normalizers[array_report.name]
-        array_report.add(normalizer.counts, normalizer.row_shape)
+        vectors = normalizer.vectors
+        array_report.add(normalizer.counts, vectors.source_shape.common, vectors.shape.common)
     if backend.cache_info().currsize:
         report.backend, report.device = backend().name, backend().device
 

@@ -1,0 +1,71 @@
+"""Options and arguments that several commands take."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import click
+
+from l2cli.errors import OptionError
+
+FORMAT = click.Choice(["npy", "npz", "hdf5", "parquet", "arrow"])
+
+
+def parse_integers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Return the integers of ``INT[,INT…]``, as a callback of an option."""
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError as exc:
+        raise click.BadParameter(f"'{value}' is not INT or INT,INT…") from exc
+
+
+axis_option = click.option(
+    "--axis",
+    callback=parse_integers,
+    default="-1",
+    show_default=True,
+    metavar="INT[,INT…]",
+    help="The axis, or axes, that one vector lies along.",
+)
+batch_size_option = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Rows at a time; the result does not depend on it.  [default: by bytes]",
+)
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(["auto", "jax", "tensorflow"]),
+    default="auto",
+    show_default=True,
+    help="What Keras runs on; auto heeds KERAS_BACKEND, then takes JAX.",
+)
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|gpu|gpu:N",
+    help="Where the graph runs; auto takes a GPU where there is one.",
+)
+allow_external_option = click.option(
+    "--allow-external", is_flag=True, help="Read HDF5 data that lies in other files."
+)
+progress_option = click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show a progress bar.  [default: on a terminal]",
+)
+debug_option = click.option("--debug", is_flag=True, help="Add the traceback to an error.")
+
+
+def check_stdin() -> None:
+    """Refuse to wait for what somebody might type."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise OptionError("standard input is no pipe; name a SOURCE, or pipe one in")
+
+
+def open_stdin() -> Any:
+    """Return standard input, unbuffered."""
+    return io.FileIO(sys.stdin.fileno(), closefd=False)

@@ -1,0 +1,133 @@
+"""Chunks through shuffle and deflate, outside HDF5: on every core, and with a faster deflate.
+
+What comes out is what any HDF5 reads: zlib streams. They are made by ISA-L, byte plane by byte
+plane, which takes a tenth of zlib's time, and of dense vectors they are as short as zlib's at
+level 9.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from h5py import h5d, h5z
+from isal import isal_zlib
+
+if TYPE_CHECKING:
+    Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+_LEVEL = 1
+"""ISA-L's levels above take longer and gain nothing where no bytes repeat."""
+
+_SMALL_BLOCKS = 2
+"""The ``memLevel`` at which ISA-L stores what doesn't compress, so that it is read quickly."""
+
+_REPETITIVE = 0.8
+"""What is shorter after ISA-L, as a part of what it was, zlib may shorten further.
+
+Dense vectors of any float dtype stay above it. Zeros and repeated rows, of which zlib finds
+more, lead below.
+"""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The filters of a dataset: deflate, with or without shuffle before it.
+
+    Chunks are handed over as their bytes, ``(*chunk, itemsize)`` uint8, in the order of the file.
+
+    Attributes
+    ----------
+    level
+        Of deflate, 0 to 9.
+    optional
+        Whether a chunk that deflate makes no shorter may be stored without it.
+    """
+
+    chunk: tuple[int, ...]
+    itemsize: int
+    shuffle: bool
+    level: int
+    optional: bool
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of one chunk."""
+        return math.prod(self.chunk) * self.itemsize
+
+    def decode(self, stored: bytes, skipped: int) -> Bytes:
+        """Return the bytes of a chunk, a view in some order of memory.
+
+        Parameters
+        ----------
+        skipped
+            The chunk's filter mask: a bit for each filter that it did not go through.
+
+        Raises
+        ------
+        ValueError
+            Where ``stored`` is damaged.
+        """
+        if not skipped & self._deflate_bit:
+            stored = _inflated(stored, self.num_bytes)
+        if len(stored) != self.num_bytes:
+            raise ValueError(f"a chunk holds {len(stored)} bytes, expected {self.num_bytes}")
+        flat = np.frombuffer(stored, np.uint8)
+        if self.shuffle and not skipped & 1:
+            return np.moveaxis(flat.reshape(self.itemsize, *self.chunk), 0, -1)
+        return flat.reshape(*self.chunk, self.itemsize)
+
+    def encode(self, chunk: Bytes) -> tuple[bytes, int]:
+        """Return what to store of a chunk, and the filter mask."""
+        chunk = np.ascontiguousarray(chunk)
+        if self.shuffle:
+            pieces = [np.ascontiguousarray(chunk[..., k]).data for k in range(self.itemsize)]
+        else:
+            pieces = [chunk.data]
+        deflated = _deflated(pieces, self.level)
+        if len(deflated) >= chunk.nbytes and self.optional:
+            return b"".join(pieces), self._deflate_bit
+        return deflated, 0
+
+    @property
+    def _deflate_bit(self) -> int:
+        return 2 if self.shuffle else 1
+
+
+def codec_of(dataset: h5d.DatasetID) -> Codec | None:
+    """Return the codec of a dataset's chunks; ``None`` where there is none, or it is another."""
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5d.CHUNKED:
+        return None
+    pipeline = [properties.get_filter(index) for index in range(properties.get_nfilters())]
+    itemsize = dataset.get_type().get_size()
+    shuffle = bool(pipeline) and pipeline[0][0] == h5z.FILTER_SHUFFLE
+    if shuffle and pipeline[0][2] != (itemsize,):
+        return None
+    if [code for code, *_ in pipeline[shuffle:]] != [h5z.FILTER_DEFLATE]:
+        return None
+    _code, flags, (level, *_), _name = pipeline[-1]
+    optional = bool(flags & h5z.FLAG_OPTIONAL)
+    return Codec(properties.get_chunk(), itemsize, shuffle, level, optional)
+
+
+def _inflated(stored: bytes, num_bytes: int) -> bytes:
+    try:
+        return isal_zlib.decompress(stored, bufsize=num_bytes)
+    except isal_zlib.error as exc:  # type: ignore[misc]  # its stub calls a class an instance
+        raise ValueError(f"a chunk can't be decompressed ({exc})") from exc
+
+
+def _deflated(pieces: list[memoryview], level: int) -> bytes:
+    """Return a zlib stream of ``pieces``, which don't share blocks: each has its own codes."""
+    deflater = isal_zlib.compressobj(_LEVEL, memLevel=_SMALL_BLOCKS)
+    parts = []
+    for piece in pieces:
+        parts += [deflater.compress(piece), deflater.flush(isal_zlib.Z_SYNC_FLUSH)]
+    quick = b"".join([*parts, deflater.flush()])
+    if len(quick) > _REPETITIVE * sum(piece.nbytes for piece in pieces):
+        return quick
+    return min(quick, zlib.compress(b"".join(pieces), level), key=len)

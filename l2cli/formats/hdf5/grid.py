@@ -1,0 +1,72 @@
+"""Where the chunks of a dataset lie."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+from h5py import h5d
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Corner = tuple[int, ...]
+    Box = tuple[slice, ...]
+
+
+def chunk_rows(dataset: h5d.DatasetID) -> int:
+    """Return how many rows are stored together; 1 where there are no chunks."""
+    properties = dataset.get_create_plist()
+    return int(properties.get_chunk()[0]) if properties.get_layout() == h5d.CHUNKED else 1
+
+
+def grid(dataset: h5d.DatasetID) -> tuple[int, ...]:
+    """Return how many chunks lie along each axis."""
+    return tuple(math.ceil(length / step) for length, step in _axes(dataset))
+
+
+def last_corner(dataset: h5d.DatasetID) -> Corner:
+    """Return where the last chunk begins."""
+    return tuple((length - 1) // step * step for length, step in _axes(dataset))
+
+
+def has_edges(dataset: h5d.DatasetID) -> bool:
+    """Return whether some chunks reach beyond the dataset."""
+    return any(length % step for length, step in _axes(dataset))
+
+
+def chunk_boxes(
+    chunk: tuple[int, ...], start: int, shape: tuple[int, ...]
+) -> Iterator[tuple[Corner, Box]]:
+    """Yield where each chunk under a window begins in the dataset, and its box in the window.
+
+    Parameters
+    ----------
+    start
+        The row that the window begins at. A chunk that begins before is taken from there on.
+    shape
+        The window's.
+    """
+    origins = (start,) + (0,) * (len(shape) - 1)
+    edges = [
+        _edges(origin, length, step)
+        for origin, length, step in zip(origins, shape, chunk, strict=True)
+    ]
+    for spans in itertools.product(*edges):
+        corner = tuple(first for first, _ in spans)
+        box = tuple(
+            slice(first - origin, stop - origin)
+            for origin, (first, stop) in zip(origins, spans, strict=True)
+        )
+        yield corner, box
+
+
+def _edges(origin: int, length: int, step: int) -> list[tuple[int, int]]:
+    firsts = range(origin - origin % step, origin + length, step)
+    return [(max(first, origin), min(first + step, origin + length)) for first in firsts]
+
+
+def _axes(dataset: h5d.DatasetID) -> list[tuple[int, int]]:
+    """Return the dataset's length and the chunks', axis by axis."""
+    return list(zip(dataset.shape, dataset.get_create_plist().get_chunk(), strict=True))

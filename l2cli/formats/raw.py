@@ -1,0 +1,59 @@
+"""Rows as plain bytes at a place in a file: read and written there, by any thread.
+
+Plain ``pread`` and ``pwrite`` into one's own memory, not a memory map: mapped pages count as
+the process's memory, and a truncated file would end the process, not raise an error.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2cli.errors import FormatError
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, Any]
+
+_ALIGNMENT = 64
+"""Bytes."""
+
+
+def empty_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array to read into, aligned so that XLA on CPU takes it without a copy."""
+    num_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)
+
+
+def byte_view(array: Array) -> memoryview:
+    """Return the bytes of a contiguous array."""
+    # By way of uint8: memoryview knows neither bfloat16 nor float16's format everywhere.
+    return array.reshape(-1).view(np.uint8).data
+
+
+def read_exactly(file: int, array: Array, position: int, label: str) -> None:
+    """Fill a contiguous ``array`` with what lies from byte ``position`` of ``file`` on.
+
+    Raises
+    ------
+    FormatError
+        Where the file, which messages call ``label``, ends before.
+    """
+    buffer = byte_view(array)
+    while buffer:
+        count = os.preadv(file, [buffer], position)
+        if not count:
+            raise FormatError(f"{label} became shorter while it was read; start again")
+        buffer, position = buffer[count:], position + count
+
+
+def write_fully(file: int, array: Array, position: int) -> None:
+    """Write a contiguous ``array`` from byte ``position`` of ``file`` on."""
+    buffer = byte_view(array)
+    while buffer:
+        count = os.pwrite(file, buffer, position)
+        buffer, position = buffer[count:], position + count
