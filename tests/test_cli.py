@@ -197,6 +197,9 @@ def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
         (["inspect", "no.npy"], 3, "no.npy can't be read: No such file"),
         (["inspect"], 2, "Missing argument 'SOURCE...'"),
         (["inspect", "."], 3, ". is a folder; expected a file"),
+        (["bench", "--size", "0"], 2, "0 is not in the range x>=1"),
+        (["bench", "no"], 3, "no can't be written to: No such file or directory"),
+        (["bench", "x.npy"], 3, "x.npy can't be written to: Not a directory"),
     ],
 )
 def test_bad_input_gets_one_line(
@@ -377,7 +380,7 @@ def test_progress_is_drawn_on_request(source: Path) -> None:
 
 
 def test_help_fits_80_columns_and_version_is_told() -> None:
-    for name in ("", "normalize", "inspect"):
+    for name in ("", "normalize", "inspect", "bench"):
         arguments = [name, "--help"] if name else []
         done = l2norm(*arguments)
         assert done.code == 0

@@ -28,7 +28,7 @@ INTERRUPTED = "l2norm: interrupted; nothing was left behind"
 class _LazyGroup(click.Group):
     """A group whose commands are modules beside this one, imported when they are asked for."""
 
-    names: ClassVar[list[str]] = ["normalize", "inspect", "export"]
+    names: ClassVar[list[str]] = ["normalize", "inspect", "export", "bench"]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return self.names
@@ -70,6 +70,7 @@ def cli(ctx: click.Context) -> None:
     \b
       l2norm normalize vectors.npy      writes vectors.normalized.npy
       l2norm inspect store.parquet      what is in there, and what would be taken
+      l2norm bench                      how fast this machine is
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
