@@ -28,7 +28,7 @@ INTERRUPTED = "l2norm: interrupted; nothing was left behind"
 class _LazyGroup(click.Group):
     """A group whose commands are modules beside this one, imported when they are asked for."""
 
-    names: ClassVar[list[str]] = ["normalize", "inspect", "export", "bench"]
+    names: ClassVar[list[str]] = ["normalize", "check", "inspect", "export", "bench"]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return self.names
@@ -56,8 +56,8 @@ class _LazyGroup(click.Group):
     no_args_is_help=False,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Exit codes: 0 done, 2 usage, 3 a source or destination failed, 4 a store is done but "
-    "for some shards, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 check found rows that are not unit, 2 usage, 3 a source or "
+    "destination failed, 4 a store is done but for some shards, 130 interrupted.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="l2norm")
 @click.pass_context
@@ -69,6 +69,7 @@ def cli(ctx: click.Context) -> None:
 
     \b
       l2norm normalize vectors.npy      writes vectors.normalized.npy
+      l2norm check vectors.npy          are these unit vectors?
       l2norm inspect store.parquet      what is in there, and what would be taken
       l2norm bench                      how fast this machine is
     """

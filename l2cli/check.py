@@ -1,0 +1,291 @@
+"""Are these unit rows? The norms of a source against 1."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Literal
+
+from l2cli.arrays import FLOAT_DTYPES
+from l2cli.errors import BackendError, L2NormError, NoArrayError, OptionError, SourceError
+from l2cli.findings import CheckReport, FileCheck
+from l2cli.graph import begin_loading, load_backend
+from l2cli.inputs import label, list_inputs
+from l2cli.measuring import ArrayRun
+from l2cli.options import NormalizeOptions
+from l2cli.pipeline import read_ahead
+from l2cli.selection import select
+from l2cli.sources import read
+from l2cli.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from l2cli.arrays import ArraySpec, Batch
+    from l2cli.formats.base import Reader
+    from l2cli.inlet import Readable
+    from l2cli.inputs import Input
+
+    Progress = Callable[[int, int], None]
+
+TOLERANCES = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-12}
+"""How far from 1 the norm of a unit row may be, by the dtype it is stored in.
+
+For float16 and bfloat16 that is twice what rounding the components moves a norm at most; for
+float32 and float64 it leaves room for sums taken in the same dtype, as most programs do.
+"""
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How to check a source. Validated when made.
+
+    Attributes
+    ----------
+    tolerance
+        How far from 1 the norm of a unit row may be; ``None`` for that of the array's dtype in
+        :data:`TOLERANCES`.
+    zero_rows
+        ``allow`` zero and null rows, which have no direction, or ``forbid`` them.
+    select, axis, batch_size, backend, device, allow_external
+        As for :class:`~l2cli.options.NormalizeOptions`.
+    """
+
+    tolerance: float | None = None
+    zero_rows: Literal["allow", "forbid"] = "allow"
+    select: tuple[str, ...] = ()
+    axis: tuple[int, ...] = (-1,)
+    batch_size: int | None = None
+    backend: Literal["auto", "jax", "tensorflow"] = "auto"
+    device: str = "auto"
+    allow_external: bool = False
+
+    def __post_init__(self) -> None:
+        if self.zero_rows not in ("allow", "forbid"):
+            raise OptionError(f"zero_rows is {self.zero_rows!r}, expected allow, forbid")
+        if self.tolerance is not None and not 0 <= self.tolerance < math.inf:
+            raise OptionError(f"tolerance is {self.tolerance}, expected a finite number, 0 or more")
+        _ = self.reading
+
+    @property
+    def allow_zero(self) -> bool:
+        """Whether zero and null rows may be there."""
+        return self.zero_rows == "allow"
+
+    @property
+    def reading(self) -> NormalizeOptions:
+        """The options that say what is read, and how."""
+        return NormalizeOptions(
+            self.select,
+            self.axis,
+            batch_size=self.batch_size,
+            backend=self.backend,
+            device=self.device,
+            allow_external=self.allow_external,
+            dtype="bfloat16",  # What an npy of two bytes of no type a component is taken for.
+        )
+
+    def tolerance_for(self, array: ArraySpec) -> float:
+        """Return how far from 1 the norm of a unit row of ``array`` may be."""
+        return TOLERANCES[array.dtype] if self.tolerance is None else self.tolerance
+
+
+def check(
+    sources: Sequence[Path | Readable],
+    options: CheckOptions | None = None,
+    *,
+    against: Path | Readable | None = None,
+    source_format: str | None = None,
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Take the norm of every row of ``sources``, and say which are not 1.
+
+    Of several files, those that can't be read are noted in the report.
+
+    Parameters
+    ----------
+    sources
+        Files, folders, or an unbuffered stream that is read once. Of a folder, the files of a
+        known suffix are read, those without an array left out.
+    against
+        What became of the one source. Its rows are checked, and compared with those that they
+        were made of: a row that points elsewhere is as bad as one that is not unit.
+    source_format
+        The format of ``sources``: ``npy``, ``npz``, ``hdf5``, ``parquet`` or ``arrow``; ``None``
+        to tell it by the first bytes.
+    progress
+        Called after every batch with the bytes read so far and the bytes to read in all, or 0.
+        What it raises ends the run.
+
+    Raises
+    ------
+    OptionError
+        Where the options contradict each other, or the backend or device isn't there.
+    SourceError
+        Where the one file can't be read, or no file holds an array.
+    """
+    started = time.perf_counter()
+    options = options or CheckOptions()
+    inputs = list_inputs(sources, source_format, against)
+    run = _Run(options, sum(each.num_bytes for each in inputs.found), progress)
+    is_alone = len(inputs.found) == 1
+    files = [FileCheck(path, error=f"{path} {message}") for path, message in inputs.failures]
+    found = [run.check(each, is_alone=is_alone) for each in inputs.found]
+    files += [file for file in found if file is not None]
+    if not any(file.arrays or file.error for file in files):
+        raise NoArrayError(f"{label(sources[0])} holds no file with an array to check")
+    return CheckReport(
+        options.zero_rows,
+        files,
+        run.tally.figures(),
+        inputs.notes,
+        time.perf_counter() - started,
+    )
+
+
+class _Run:
+    """Checks one input after the other, and tells how far it is."""
+
+    def __init__(self, options: CheckOptions, num_bytes: int, progress: Progress | None) -> None:
+        self.tally = Tally(allow_zero=options.allow_zero)
+        self._options = options
+        self._total = num_bytes
+        self._done = 0
+        self._progress = progress or (lambda done, total: None)
+        self._backend = cache(partial(load_backend, options.backend, options.device))
+
+    def check(self, each: Input, *, is_alone: bool) -> FileCheck | None:
+        """Return what was found in one input; ``None`` for a file of a folder without an array."""
+        try:
+            return self._check(each)
+        except BackendError:
+            raise
+        except L2NormError as exc:
+            if is_alone and each.named:
+                raise
+            if isinstance(exc, NoArrayError) and not each.named:
+                return None
+            return FileCheck(each.label, each.named, error=str(exc))
+        finally:
+            self._done += each.num_bytes
+
+    def _check(self, each: Input) -> FileCheck:
+        source, options = each.source(), self._options
+        file = FileCheck(each.label, each.named, source.kind.name)
+        advance = partial(self._advance, each.num_bytes)
+        with contextlib.ExitStack() as stack:
+            begin_loading(options.backend, options.device)
+            if each.before is None:
+                reader = stack.enter_context(source.opened(options.reading, self._must_seek))
+                runs = [self._run(array) for array in self._choose(reader)]
+                self._read(reader, runs, _ByteCount(runs, advance))
+            else:
+                original = each.before.source()
+                file.before = each.before.label
+                old = stack.enter_context(original.opened(options.reading, self._has_several))
+                reader = stack.enter_context(source.opened(options.reading, self._has_several))
+                pairs = self._pair(self._choose(old), self._choose(reader))
+                runs = [run for _, run in pairs]
+                self._read_both(old, reader, pairs, _ByteCount(runs, advance))
+                original.check_unchanged()
+            source.check_unchanged()
+            file.notes = list(dict.fromkeys(reader.notes))
+        for run in runs:
+            self.tally += run.tally
+            file.arrays.append(run.result())
+        return file
+
+    def _run(self, array: ArraySpec) -> ArrayRun:
+        options = self._options
+        return ArrayRun(
+            array,
+            options.reading,
+            self._backend,
+            options.tolerance_for(array),
+            allow_zero=options.allow_zero,
+        )
+
+    def _choose(self, reader: Reader) -> list[ArraySpec]:
+        chosen = select(reader, self._options.select)
+        for array in chosen:
+            self._options.reading.axes(array)
+            if array.dtype not in FLOAT_DTYPES:
+                # An array without a name was not asked for by name: its file holds none to check.
+                raise (SourceError if array.name else NoArrayError)(
+                    f"{array.label} is {array.dtype}, and unit rows are of a float type"
+                )
+        return chosen
+
+    def _must_seek(self, reader: Reader) -> bool:
+        return any(0 in self._options.reading.axes(array) for array in self._choose(reader))
+
+    def _has_several(self, reader: Reader) -> bool:
+        return len(self._choose(reader)) > 1
+
+    def _pair(self, old: list[ArraySpec], new: list[ArraySpec]) -> list[tuple[ArraySpec, ArrayRun]]:
+        """Return each array with what it was made of: by name, unless there is one of each."""
+        runs = [self._run(array) for array in new]
+        if any(run.spans for run in runs):
+            raise OptionError("--against compares rows, and --axis 0 is not along them")
+        if len(old) == len(new) == 1:
+            return [(old[0], runs[0])]
+        names = {array.name: array for array in old}
+        if names.keys() != {array.name for array in new}:
+            kept = [", ".join(f"'{array.name}'" for array in arrays) for arrays in (old, new)]
+            raise SourceError(f"it holds {kept[1]}, the other source {kept[0]}; choose with -s")
+        return [(names[run.array.name], run) for run in runs]
+
+    def _read(self, reader: Reader, runs: list[ArrayRun], count: _ByteCount) -> None:
+        """Read all that there is to check: vectors that lie along axis 0 one array at a time."""
+        named = {run.array.name: run for run in runs if not run.spans}
+        for batch in self._batches(reader, [run.array for run in named.values()], count):
+            named[batch.array.name].take(batch)
+        for run in runs:
+            if run.spans:
+                run.take_all(partial(self._batches, reader, [run.array], count))
+
+    def _read_both(
+        self,
+        old: Reader,
+        new: Reader,
+        pairs: list[tuple[ArraySpec, ArrayRun]],
+        count: _ByteCount,
+    ) -> None:
+        for array, run in pairs:
+            after = self._batches(new, [run.array], count)
+            run.take_pairs(array, self._batches(old, [array]), after)
+
+    def _batches(
+        self, reader: Reader, arrays: list[ArraySpec], count: _ByteCount | None = None
+    ) -> Iterator[Batch]:
+        batches = read(reader, arrays, self._options.batch_size)
+        with read_ahead(batches, may_wait=reader.may_wait) as ready:
+            for batch in ready:
+                yield batch
+                if count is not None:
+                    count.add(batch)
+
+    def _advance(self, num_bytes: int, done: int, total: int) -> None:
+        """Tell of ``done`` of ``total`` bytes of numbers, in a file of ``num_bytes``."""
+        if self._total:
+            self._progress(self._done + num_bytes * min(done, total) // max(1, total), self._total)
+        else:
+            self._progress(done, total)
+
+
+class _ByteCount:
+    """Counts the bytes of one file's batches."""
+
+    def __init__(self, runs: list[ArrayRun], advance: Callable[[int, int], None]) -> None:
+        self._done = 0
+        self._total = sum(run.array.num_bytes for run in runs)
+        self._advance = advance
+
+    def add(self, batch: Batch) -> None:
+        """Tell of a batch that was dealt with."""
+        self._done += batch.rows.nbytes
+        self._advance(self._done, self._total)

@@ -1,0 +1,122 @@
+"""Which files and streams a check reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2cli.errors import OptionError
+from l2cli.formats import by_suffix, by_word
+from l2cli.sources import STANDARD_INPUT, FileSource, StreamSource
+from l2cli.walk import list_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from l2cli.inlet import Readable
+    from l2cli.sources import Source
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file or stream to check.
+
+    Attributes
+    ----------
+    label
+        What messages call it.
+    named
+        Whether the user named it, rather than the folder it is in.
+    before
+        What its rows were made of, where they are compared with that.
+    """
+
+    place: Path | Readable
+    source_format: str | None = None
+    named: bool = True
+    before: Input | None = None
+
+    @property
+    def label(self) -> str:
+        return label(self.place)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the file; 0 for a stream."""
+        if isinstance(self.place, Path) and self.place.is_file():
+            return self.place.stat().st_size
+        return 0
+
+    def source(self) -> Source:
+        """Find out its format."""
+        kind = by_word(self.source_format) if self.source_format else None
+        if isinstance(self.place, Path):
+            return FileSource(self.place, kind)
+        return StreamSource(self.place, kind)
+
+
+@dataclass
+class Inputs:
+    """What there is to check.
+
+    Attributes
+    ----------
+    failures
+        Name and message of each folder that can't be read.
+    notes
+        What the user should know but needn't act on.
+    """
+
+    found: list[Input] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def label(place: Path | Readable) -> str:
+    """Return what messages call a file, a folder or a stream."""
+    return str(place) if isinstance(place, Path) else STANDARD_INPUT
+
+
+def list_inputs(
+    sources: Sequence[Path | Readable],
+    source_format: str | None = None,
+    against: Path | Readable | None = None,
+) -> Inputs:
+    """Return what there is to check in ``sources``: of a folder, the files of a known suffix.
+
+    Parameters
+    ----------
+    against
+        What became of the one source. It is checked in its place: a file, or a folder with
+        files of the same names.
+    """
+    if against is not None and len(sources) > 1:
+        raise OptionError(f"--against compares with one SOURCE, not {len(sources)}")
+    inputs = Inputs()
+    for source in sources:
+        if isinstance(source, Path) and source.is_dir():
+            _list_folder(inputs, source, source_format, against)
+        elif against is None:
+            inputs.found.append(Input(source, source_format))
+        else:
+            inputs.found.append(Input(against, before=Input(source, source_format)))
+    return inputs
+
+
+def _list_folder(
+    inputs: Inputs, folder: Path, source_format: str | None, against: Path | Readable | None
+) -> None:
+    if against is not None and not (isinstance(against, Path) and against.is_dir()):
+        raise OptionError(f"{folder} is a folder, and {label(against)} is not; name two folders")
+    listing = list_folder(str(folder))
+    inputs.notes += listing.notes
+    inputs.failures += [(str(folder / name), message) for name, message in listing.failures]
+    for file in listing.files:
+        path = folder / file.name
+        if file.link or by_suffix(path) is None:
+            continue
+        each = Input(path, source_format, named=False)
+        if isinstance(against, Path):
+            each = Input(against / file.name, named=False, before=each)
+        inputs.found.append(each)
