@@ -355,15 +355,42 @@ def test_a_backend_that_dies_is_said(source: Path) -> None:
     assert "jax finds no device to run on" in done.err
 
 
+def _listening(script: str) -> subprocess.CompletedProcess[str]:
+    """Run ``script`` in a process that takes signals as the command does."""
+    preamble = (
+        "import os, signal, sys, time\nfrom l2cli.cli import interruption\ninterruption.listen()\n"
+    )
+    return subprocess.run(
+        [PROGRAM[0], "-c", preamble + script], capture_output=True, text=True, check=False
+    )
+
+
 def test_an_interrupt_that_a_library_swallows_is_heard_later() -> None:
-    script = (
-        "import os, signal\nfrom l2cli.cli import interruption\ninterruption.listen()\n"
+    done = _listening(
         "try:\n    os.kill(os.getpid(), signal.SIGTERM)\nexcept KeyboardInterrupt: pass\n"
         "os.kill(os.getpid(), signal.SIGTERM)\n"
         "try:\n    interruption.check()\nexcept KeyboardInterrupt: print('heard')"
     )
-    done = subprocess.run([PROGRAM[0], "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "heard\n"
+    assert (done.returncode, done.stdout) == (0, "heard\n")
+
+
+def test_an_interrupt_waits_until_the_import_system_has_put_its_lock_back() -> None:
+    done = _listening(
+        "locked = 'os.kill(os.getpid(), signal.SIGINT)\\nprint(\"put back\", flush=True)'\n"
+        "try:\n"
+        "    exec(compile(locked, '<frozen importlib._bootstrap>', 'exec'))\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt: print('heard')"
+    )
+    assert (done.returncode, done.stdout) == (0, "put back\nheard\n")
+
+
+def test_an_interrupt_inside_exec_leaves_the_exit_code_alone() -> None:
+    done = _listening(
+        "try:\n    exec('os.kill(os.getpid(), signal.SIGINT)')\n"
+        "except KeyboardInterrupt: sys.exit(130)"
+    )
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_names_can_not_drive_the_terminal(tmp_path: Path) -> None:

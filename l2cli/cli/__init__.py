@@ -14,7 +14,7 @@ from typing import ClassVar, NoReturn
 import click
 
 from l2cli import __version__
-from l2cli.cli.interruption import listen
+from l2cli.cli.interruption import check, listen
 from l2cli.cli.terminal import answer, discard_output, open_streams, say
 from l2cli.errors import L2NormError, OptionError
 
@@ -82,9 +82,7 @@ def main() -> NoReturn:
     open_streams()
     listen()
     try:
-        with cli.make_context("l2norm", sys.argv[1:]) as context:
-            cli.invoke(context)
-        sys.stdout.flush()
+        _run()
     except click.exceptions.Exit as exc:
         sys.exit(exc.exit_code)
     except BrokenPipeError:
@@ -103,6 +101,18 @@ def main() -> NoReturn:
     except Exception as exc:
         _fail(exc)
     sys.exit(0)
+
+
+def _run() -> None:
+    try:
+        with cli.make_context("l2norm", sys.argv[1:]) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit:
+        raise
+    except Exception:
+        check()  # Python makes a RuntimeError of some interrupts, such as those in class bodies.
+        raise
 
 
 def _fail(exc: Exception) -> NoReturn:

@@ -16,7 +16,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from l2cli.cli.interruption import SIGNALS, check, note
+from l2cli.cli.interruption import SIGNALS, Interrupted, check, note
 from l2cli.errors import FormatError, L2NormError, crash_message
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run_guarded(
     subject
         What is being read, for the message about a crash.
     clean_up
-        Called with the child's process id if it crashed.
+        Called with the child's process id if it did not end well.
     consequence
         What a crash means for the destination.
 
@@ -50,10 +50,12 @@ def run_guarded(
     """
     if not hasattr(os, "fork"):
         return work()
+    check()
     results, outbox = os.pipe()
     lifeline, alive = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # Until each of the two is ready for them.
     child = os.fork()
     if child == 0:
         os.close(results)
@@ -65,39 +67,48 @@ def run_guarded(
         answer = stream.read()
         status = os.waitpid(child, 0)[1]
     os.close(alive)
-    if not answer:
-        clean_up(child)
-        check()  # A library that is interrupted may crash, and that is not the file's fault.
-        code = os.waitstatus_to_exitcode(status)
-        raise FormatError(crash_message(subject, code, consequence))
     try:
-        result: T = _unpack(answer)
-    except L2NormError:
-        check()  # Nor is what libraries make of a KeyboardInterrupt in the midst of their import.
+        result: T = _unpack(answer, subject, status, consequence)
+    except BaseException as exc:
+        clean_up(child)  # A signal may have come just before it would have done so itself.
+        if isinstance(exc, L2NormError):
+            # A library that is interrupted may crash, and what others make of an interrupt in the
+            # midst of their import is no fault of the file either.
+            check()
         raise
     return result
 
 
 def _be_child(work: Callable[[], Any], outbox: int, lifeline: int) -> NoReturn:
     threading.Thread(target=_die_with_parent, args=(lifeline,), daemon=True).start()
-    answer: tuple[str, Any]
     try:
-        answer = ("result", work())
+        answer = _answer(work)
     except KeyboardInterrupt:
         answer = ("interrupted", None)
-    except BrokenPipeError as exc:
-        answer = ("error", exc)
-    except L2NormError as exc:
-        exc.add_note(traceback.format_exc())
-        answer = ("error", exc)
-    except BaseException as exc:
-        error = L2NormError(f"unexpected {type(exc).__name__}: {exc}; --debug shows where")
-        error.add_note(traceback.format_exc())
-        answer = ("error", error)
     with contextlib.suppress(BrokenPipeError), os.fdopen(outbox, "wb") as stream:
         stream.write(pickle.dumps(answer))
     sys.stderr.flush()
     os._exit(0)
+
+
+def _answer(work: Callable[[], Any]) -> tuple[str, Any]:
+    """Return what ``work`` returns or raises; only an interrupt is raised, and none after it."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        return "result", work()
+    except KeyboardInterrupt:
+        raise
+    except BrokenPipeError as exc:
+        return "error", exc
+    except L2NormError as exc:
+        exc.add_note(traceback.format_exc())
+        return "error", exc
+    except BaseException as exc:
+        error = L2NormError(f"unexpected {type(exc).__name__}: {exc}; --debug shows where")
+        error.add_note(traceback.format_exc())
+        return "error", error
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def _die_with_parent(lifeline: int) -> None:
@@ -105,10 +116,13 @@ def _die_with_parent(lifeline: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _unpack(answer: bytes) -> Any:
+def _unpack(answer: bytes, subject: str, status: int, consequence: str) -> Any:
+    if not answer:
+        code = os.waitstatus_to_exitcode(status)
+        raise FormatError(crash_message(subject, code, consequence))
     kind, value = pickle.loads(answer)
     if kind == "interrupted":
-        raise KeyboardInterrupt
+        raise Interrupted
     if kind == "error":
         raise value
     return value
@@ -124,6 +138,7 @@ class _forwarding:
     def __enter__(self) -> None:
         for number in SIGNALS:
             self._before[number] = signal.signal(number, self._forward)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def __exit__(self, *exc_info: object) -> None:
         for number, handler in self._before.items():
