@@ -227,7 +227,7 @@ def _make_file(path: Path, kind: Format, dtype: str, num_bytes: int) -> None:
     ):
         for start, stop in windows(array.num_rows, rows_per_batch(array, None)):
             rows = generator.standard_normal((stop - start, DIM)).astype(dtype)
-            writer.write(Batch(array, rows, start), rows)
+            writer.write(Batch(array, rows, start))
         writer.finish()
 
 

@@ -63,8 +63,8 @@ class Backend(ABC):
         """Compile ``spec`` with XLA into a function of NumPy arrays, which may be read-only."""
 
 
-def begin_loading(name: str = "auto", device: str = "auto") -> None:
-    """Let a thread import the backend that :func:`load_backend` will be asked for.
+def begin_loading(name: str = "auto", device: str = "auto") -> threading.Thread:
+    """Let a thread import the backend that :func:`load_backend` will be asked for; return it.
 
     What goes wrong is left for :func:`load_backend` to say.
     """
@@ -73,7 +73,9 @@ def begin_loading(name: str = "auto", device: str = "auto") -> None:
         with contextlib.suppress(Exception):
             load_backend(name, device)
 
-    threading.Thread(target=load, daemon=True).start()
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    return thread
 
 
 def load_backend(name: str = "auto", device: str = "auto") -> Backend:

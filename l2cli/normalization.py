@@ -5,27 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from l2cli.conversion import FreshPlan, LikePlan, transcoded
 from l2cli.options import NormalizeOptions
-from l2cli.pipeline import computed_ahead, read_ahead
 from l2cli.report import ArrayReport, Report
 from l2cli.routes import find_route
 from l2cli.selection import ANN_NOTE, is_ann_benchmarks, select
-from l2cli.sources import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from threading import Thread
 
-    import numpy as np
-
-    from l2cli.arrays import ArraySpec, Batch
+    from l2cli.arrays import ArraySpec
     from l2cli.conversion import Plan
-    from l2cli.formats.base import Reader, Writer
-    from l2cli.graph import Backend
+    from l2cli.formats.base import Reader
     from l2cli.inlet import Readable
     from l2cli.routes import Route
 
@@ -110,6 +106,8 @@ def normalize(
     DestinationError
         Where the destination can't be written. Nothing of a file is left.
     """
+    from l2cli.passes import Run  # It loads NumPy, which the command does in a child process.
+
     started = time.perf_counter()
     options = options or NormalizeOptions()
     source = route.source
@@ -117,10 +115,12 @@ def normalize(
         report = _report(route, _choose(reader, options))
         with _plan(reader, route, options, dry_run=dry_run) as plan:
             if not dry_run:
-                _begin_loading(plan, options)
+                loading = _begin_loading(plan, options)
                 with route.destination.opened(plan, source.path) as writer:
-                    is_file = not route.destination.is_stream
-                    _normalize(plan, options, writer, report, progress, is_file=is_file)
+                    may_reserve = not route.destination.is_stream
+                    run = Run(plan, options, writer, progress, may_reserve=may_reserve)
+                    run.normalize(loading)
+                    run.tell(report)
                     source.check_unchanged()
             report.notes = plan.reader.notes
     report.dry_run = dry_run
@@ -128,12 +128,13 @@ def normalize(
     return report
 
 
-def _begin_loading(plan: Plan, options: NormalizeOptions) -> None:
+def _begin_loading(plan: Plan, options: NormalizeOptions) -> Thread | None:
     """Have the backend imported while files are opened, unless nothing will need it."""
     from l2cli.graph import begin_loading
 
-    if any(0 not in plan.outputs[name].shape for name in plan.normalized):
-        begin_loading(options.backend, options.device)
+    if all(0 in plan.outputs[name].shape for name in plan.normalized):
+        return None
+    return begin_loading(options.backend, options.device)
 
 
 def _must_seek(route: Route, options: NormalizeOptions, reader: Reader) -> bool:
@@ -187,74 +188,3 @@ def _report(route: Route, chosen: Chosen) -> Report:
         ],
         num_bytes=sum(array.num_bytes for array, _ in chosen),
     )
-
-
-def _normalize(
-    plan: Plan,
-    options: NormalizeOptions,
-    writer: Writer,
-    report: Report,
-    progress: Progress | None,
-    *,
-    is_file: bool,
-) -> None:
-    from l2cli.graph import load_backend
-    from l2cli.normalizer import make_normalizer
-
-    @cache
-    def backend() -> Backend:
-        return load_backend(options.backend, options.device)
-
-    chosen = [array for array in plan.arrays if array.name in plan.normalized]
-    normalizers = {
-        array.name: make_normalizer(array, plan.outputs[array.name], options, backend)
-        for array in chosen
-    }
-    passes = {name: normalizer.passes for name, normalizer in normalizers.items()}
-    total = sum(passes.get(array.name, 1) * array.num_bytes for array in plan.arrays)
-    count = _ByteCount(total, progress)
-
-    def measured(array: ArraySpec) -> Iterator[Batch]:
-        batches = read(plan.reader, [array], options.batch_size)
-        with read_ahead(batches, may_wait=plan.reader.may_wait) as ready:
-            yield from map(count, ready)
-
-    def compute(batch: Batch) -> np.ndarray[Any, Any]:
-        normalizer = normalizers.get(batch.array.name)
-        return batch.rows if normalizer is None else normalizer.normalize(batch)
-
-    for array in chosen:
-        normalizers[array.name].measure(partial(measured, array))
-    batches = plan.batches(options.batch_size)
-    with computed_ahead(batches, compute, may_wait=plan.reader.may_wait) as pairs:
-        while is_file and not pairs.is_ready and writer.reserve():
-            pass
-        for batch, rows in pairs:
-            writer.write(count(batch), rows)
-    writer.finish()
-    count.tell()
-    for array_report in report.arrays:
-        normalizer = normalizers[array_report.name]
-        vectors = normalizer.vectors
-        array_report.add(normalizer.counts, vectors.source_shape.common, vectors.shape.common)
-    if backend.cache_info().currsize:
-        report.backend, report.device = backend().name, backend().device
-
-
-class _ByteCount:
-    """Tells ``progress`` of each batch that passes."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._done = 0
-        self._total = total
-        self._progress = progress
-
-    def __call__(self, batch: Batch) -> Batch:
-        self._done += batch.rows.nbytes
-        self.tell()
-        return batch
-
-    def tell(self) -> None:
-        """Say how far it has come."""
-        if self._progress is not None:
-            self._progress(self._done, self._total)

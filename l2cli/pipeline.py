@@ -5,19 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from queue import SimpleQueue
-from threading import Condition, Thread
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from threading import Condition, Event, Lock, Thread
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from l2cli.arrays import BATCH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import numpy as np
-
     from l2cli.arrays import Batch
-
-    Rows = np.ndarray[Any, Any]
 
 T = TypeVar("T")
 
@@ -28,25 +24,65 @@ _LEAST_SIZE = _AHEAD_BYTES // 4
 
 @contextlib.contextmanager
 def computed_ahead(
-    batches: Iterable[Batch], compute: Callable[[Batch], Rows], *, may_wait: bool
-) -> Iterator[Ahead[tuple[Batch, Rows]]]:
-    """Yield every batch with what ``compute`` makes of it, in order, for the caller to write.
+    batches: Iterable[Batch],
+    compute: Callable[[Batch], Batch],
+    *,
+    may_wait: bool,
+    is_quick: bool = False,
+) -> Iterator[Ahead[tuple[int, Batch]]]:
+    """Yield what ``compute`` makes of every batch, in order, for the caller to write.
 
-    One thread reads and another computes, both a little ahead. The caller's thread is the one
-    that signals come to, so it does what may take forever, and that is to write.
+    With it comes how many bytes of rows were read for it. One thread reads and another computes,
+    both a little ahead. The caller's thread is the one that signals come to, so it does what may
+    take forever, and that is to write.
 
     Parameters
     ----------
     may_wait
         Whether reading may take forever too, as from a pipe. Then it is not waited for where
         something goes wrong, so it must not use what the caller closes.
+    is_quick
+        Whether reading is done by the thread that computes: for what is no more than a copy, the
+        way to another processor costs more than it saves.
     """
-    with read_ahead(batches, may_wait=may_wait) as ready:
-        pairs = ((batch, compute(batch)) for batch in ready)
-        computed = Ahead(pairs, lambda pair: _size(pair[0]) + pair[1].nbytes)
+    read = _read_at_once if is_quick else read_ahead
+    with read(batches, may_wait=may_wait) as ready:
+        computed = Ahead(_computed(ready, compute), lambda pair: _size(pair[1]))
         # Not joined: it touches no file, and its beginning may be the import of a whole backend.
         with contextlib.closing(computed):
             yield computed
+
+
+def _computed(
+    batches: Iterable[Batch], compute: Callable[[Batch], Batch]
+) -> Iterator[tuple[int, Batch]]:
+    for batch in batches:
+        num_bytes = batch.rows.nbytes
+        batch = compute(batch)
+        yield num_bytes, batch
+
+
+@contextlib.contextmanager
+def _read_at_once(batches: Iterable[Batch], *, may_wait: bool) -> Iterator[Iterable[Batch]]:
+    """Yield the same batches; when the block has ended none is being read, nor will be."""
+    lock, is_closed = Lock(), Event()
+    source = iter(batches)
+
+    def read() -> Iterator[Batch]:
+        while True:
+            with lock:
+                batch = None if is_closed.is_set() else next(source, None)
+            if batch is None:
+                return
+            yield batch
+            del batch
+
+    try:
+        yield read()
+    finally:
+        is_closed.set()
+        if lock.acquire(blocking=not may_wait) and isinstance(source, Generator):
+            source.close()
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from l2cli.errors import BackendError
-from l2cli.memory import reuse_freed_memory
 from l2cli.shards import run_shard
+from l2cli.tuning import tune_process
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -32,7 +32,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     warnings.simplefilter("ignore")
-    reuse_freed_memory()
+    tune_process()
     connection: Connection[Any, Any] = Connection(descriptor)
     tasks: queue.SimpleQueue[ShardTask] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()

@@ -20,6 +20,7 @@ LAYERS = [
     ["plan", "manifest", "workers", "worker", "inputs", "measuring"],
     ["shards", "walk"],
     ["normalization"],
+    ["passes"],
     ["conversion", "routes"],
     ["sources", "destinations"],
     ["direct"],
@@ -32,7 +33,7 @@ LAYERS = [
     ["cache", "models", "exact", "options", "distribution"],
     ["layers"],
     ["formula"],
-    ["arguments", "memory", "processors", "report", "spec", "summation"],
+    ["arguments", "processors", "report", "spec", "summation", "tuning"],
     ["arrays"],
     ["errors"],
 ]

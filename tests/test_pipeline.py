@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -29,30 +30,36 @@ def _numbers(stop: int, num_bytes: int = 8) -> Iterator[Batch]:
 
 def stream(
     batches: Iterable[Batch],
-    compute: Callable[[Batch], np.ndarray],
-    write: Callable[[Batch, np.ndarray], object],
+    compute: Callable[[Batch], Batch],
+    write: Callable[[Batch], object],
     *,
     may_wait: bool = False,
-) -> None:
-    """Take every batch through ``compute`` to ``write``."""
-    with computed_ahead(batches, compute, may_wait=may_wait) as pairs:
-        for batch, rows in pairs:
-            write(batch, rows)
+    is_quick: bool = False,
+) -> int:
+    """Take every batch through ``compute`` to ``write``, and return the bytes that were read."""
+    total = 0
+    with computed_ahead(batches, compute, may_wait=may_wait, is_quick=is_quick) as computed:
+        for num_bytes, batch in computed:
+            write(batch)
+            total += num_bytes
+    return total
 
 
-def _double(batch: Batch) -> np.ndarray:
-    return batch.rows * 2
+def _double(batch: Batch) -> Batch:
+    return replace(batch, rows=batch.rows * 2)
 
 
 @pytest.mark.parametrize("may_wait", [False, True])
-def test_every_batch_is_computed_and_written_in_order(may_wait: bool) -> None:
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_every_batch_is_computed_and_written_in_order(may_wait: bool, is_quick: bool) -> None:
     written: list[tuple[int, float]] = []
 
-    def write(batch: Batch, rows: np.ndarray) -> None:
-        written.append((batch.start, float(rows[0, 0])))
+    def write(batch: Batch) -> None:
+        written.append((batch.start, float(batch.rows[0, 0])))
 
-    stream(_numbers(300), _double, write, may_wait=may_wait)
+    total = stream(_numbers(300), _double, write, may_wait=may_wait, is_quick=is_quick)
     assert written == [(number, 2.0 * number) for number in range(300)]
+    assert total == 300 * 8
 
 
 def test_the_three_run_at_once() -> None:
@@ -64,24 +71,41 @@ def test_the_three_run_at_once() -> None:
         meet.wait(60)
         yield _batch(2)
 
-    def compute(batch: Batch) -> np.ndarray:
+    def compute(batch: Batch) -> Batch:
         if batch.start == 1:
             meet.wait(60)
-        return batch.rows
+        return batch
 
-    def write(batch: Batch, rows: np.ndarray) -> None:
+    def write(batch: Batch) -> None:
         if batch.start == 0:
             meet.wait(60)
 
     stream(batches(), compute, write)
 
 
-def _fail(*args: object) -> np.ndarray:
+def test_what_is_read_at_once_is_written_while_the_next_is_computed() -> None:
+    meet = threading.Barrier(2)
+
+    def compute(batch: Batch) -> Batch:
+        if batch.start == 1:
+            meet.wait(60)
+        return batch
+
+    def write(batch: Batch) -> None:
+        if batch.start == 0:
+            meet.wait(60)
+
+    # As large as they come: a batch that is being written must not hold the next one up.
+    stream(_numbers(3, BATCH_BYTES), compute, write, is_quick=True)
+
+
+def _fail(*args: object) -> Batch:
     raise ValueError("no more")
 
 
+@pytest.mark.parametrize("is_quick", [False, True])
 @pytest.mark.parametrize("step", ["read", "compute", "write"])
-def test_an_error_comes_out_and_reading_has_ended_by_then(step: str) -> None:
+def test_an_error_comes_out_and_reading_has_ended_by_then(step: str, is_quick: bool) -> None:
     ended = threading.Event()
 
     def batches() -> Iterator[Batch]:
@@ -93,14 +117,15 @@ def test_an_error_comes_out_and_reading_has_ended_by_then(step: str) -> None:
         finally:
             ended.set()
 
-    compute: Callable[[Batch], np.ndarray] = _fail if step == "compute" else _double
-    write: Callable[[Batch, np.ndarray], object] = _fail if step == "write" else lambda b, r: None
+    compute: Callable[[Batch], Batch] = _fail if step == "compute" else _double
+    write: Callable[[Batch], object] = _fail if step == "write" else lambda batch: None
     with pytest.raises(ValueError, match="no more"):
-        stream(batches(), compute, write)
+        stream(batches(), compute, write, is_quick=is_quick)
     assert ended.is_set()
 
 
-def test_what_waits_forever_is_not_waited_for() -> None:
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_what_waits_forever_is_not_waited_for(is_quick: bool) -> None:
     closed = threading.Event()
 
     def batches() -> Iterator[Batch]:
@@ -108,7 +133,7 @@ def test_what_waits_forever_is_not_waited_for() -> None:
         closed.wait()
 
     with pytest.raises(ValueError, match="no more"):
-        stream(batches(), _fail, lambda batch, rows: None, may_wait=True)
+        stream(batches(), _fail, lambda batch: None, may_wait=True, is_quick=is_quick)
     closed.set()
 
 
@@ -123,7 +148,7 @@ def test_only_so_much_is_held_at_once(num_bytes: int, most: int) -> None:
             yield batch
 
     held = []
-    stream(batches(), _double, lambda batch, rows: held.append(taken - batch.start))
+    stream(batches(), _double, lambda batch: held.append(taken - batch.start))
     assert max(held) <= most
 
 

@@ -190,7 +190,7 @@ def _run(
     from l2cli.cli import interruption
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.terminal import progress_bar, silence_libraries
-    from l2cli.memory import reuse_freed_memory
+    from l2cli.tuning import tune_process
 
     options = CheckOptions(**wishes)
     names = [str(source) for source in sources]
@@ -204,7 +204,7 @@ def _run(
     def work() -> CheckReport:
         if not debug:
             silence_libraries()
-        reuse_freed_memory()
+        tune_process()
         with progress_bar(show_progress, label) as draw:
 
             def advance(done: int, total: int) -> None:

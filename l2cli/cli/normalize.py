@@ -233,10 +233,10 @@ def _run(
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.interruption import check
     from l2cli.cli.terminal import progress_bar, silence_libraries
-    from l2cli.memory import reuse_freed_memory
     from l2cli.normalization import normalize
     from l2cli.options import NormalizeOptions
     from l2cli.routes import find_route
+    from l2cli.tuning import tune_process
 
     options = NormalizeOptions(**wishes)
     route = find_route(
@@ -248,7 +248,7 @@ def _run(
     def work() -> Report:
         if not debug:
             silence_libraries()
-        reuse_freed_memory()
+        tune_process()
         with progress_bar(show_progress, route.source.label) as draw:
 
             def advance(done: int, total: int) -> None:

@@ -86,17 +86,17 @@ def run_store(
 ) -> NoReturn:
     """Normalize a store, print what became of it, and exit."""
     from l2cli.cli.terminal import silence_libraries
-    from l2cli.memory import reuse_freed_memory
     from l2cli.options import NormalizeOptions
     from l2cli.plan import StoreOptions
     from l2cli.store import normalize_store
+    from l2cli.tuning import tune_process
 
     if destination == "-" or any(str(source) == "-" for source in sources):
         raise OptionError("a pipe carries one file; name a folder with -o, or one source")
     options, store_options = NormalizeOptions(**wishes), StoreOptions(**store)
     if not debug:
         silence_libraries()
-    reuse_freed_memory()
+    tune_process()
     target = None if destination is None else Path(destination)
     try:
         with _progress(show_progress) as show:

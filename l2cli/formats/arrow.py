@@ -254,9 +254,9 @@ class ArrowWriter(Writer):
         else:
             self._writer = pa.ipc.new_stream(file, self._schema, options=options)
 
-    def write(self, batch: Batch, rows: Array) -> None:
+    def write(self, batch: Batch) -> None:
         change = self._changes[batch.array.name]
-        rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
+        rows = batch.rows.reshape(len(batch.rows), math.prod(batch.rows.shape[1:]))
         piece = batch.carry.piece
         if piece.start:
             self._parts[-1].append(rows)

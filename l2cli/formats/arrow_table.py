@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    import numpy as np
-
     from l2cli.arrays import ArraySpec, Batch
 
 ArrowSchema = Any
@@ -79,8 +77,9 @@ class FreshTableWriter(FreshWriter):
             return f"{cls.format_name} holds rows of numbers, not {len(output.shape)} axes"
         return ""
 
-    def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
-        self.check(batch, rows)
+    def write(self, batch: Batch) -> None:
+        self.check(batch)
+        rows = batch.rows
         flat = primitive_array(rows.reshape(-1), None)
         kind = _column_type(self.outputs[batch.array.name])
         if rows.ndim > 1:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from fnmatch import fnmatchcase
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
-
-    import numpy as np
 
     from l2cli.arrays import ArraySpec, Batch
 
@@ -81,6 +79,10 @@ class Reader(_Resource):
             Rows of one batch at most; ``None`` to choose by bytes.
         """
 
+    def is_quick(self, arrays: Sequence[ArraySpec]) -> bool:
+        """Whether to read ``arrays`` is no more than to copy their bytes."""
+        return False
+
     @abstractmethod
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> Writer:
         """Open a writer like this reader.
@@ -121,10 +123,10 @@ class Writer(_Resource):
         return False
 
     @abstractmethod
-    def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
-        """Write ``rows`` where ``batch.rows`` stood. Batches come back in the reader's order.
+    def write(self, batch: Batch) -> None:
+        """Write the rows of a batch that comes back, in the reader's order, with new rows.
 
-        The rows may be kept until :meth:`finish`, so nobody else may change them.
+        They may be kept until :meth:`finish`, so nobody else may change them.
         """
 
     @abstractmethod

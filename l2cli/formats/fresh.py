@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, ClassVar
 
 from l2cli.errors import RowError
 from l2cli.formats.base import Writer
@@ -11,8 +11,6 @@ from l2cli.formats.base import Writer
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import numpy as np
 
     from l2cli.arrays import ArraySpec, Batch
 
@@ -48,9 +46,9 @@ class FreshWriter(Writer):
         """Return why the format can't hold an array; empty where it can."""
         return ""
 
-    def check(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
+    def check(self, batch: Batch) -> None:
         """Refuse null rows and rows of different lengths, which only tables can hold."""
-        name = batch.array.name
+        name, rows = batch.array.name, batch.rows
         label = f"'{name}', row" if name else "row"
         if batch.num_null:
             raise RowError(

@@ -43,6 +43,9 @@ class _AnyNpyReader(Reader):
             for start, stop in windows(array.num_rows, rows_per_batch(array, batch_size)):
                 yield Batch(array, self._rows(start, stop), start)
 
+    def is_quick(self, arrays: Sequence[ArraySpec]) -> bool:
+        return not self.header.fortran_order
+
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> NpyWriter:
         return NpyWriter(path.open("wb"), self.header.like(outputs[""]), self.copy_tail)
 
@@ -164,11 +167,11 @@ class NpyWriter(Writer):
         reserve(self._file.fileno(), start, self._reserved)
         return self._reserved < end
 
-    def write(self, batch: Batch, rows: Array) -> None:
+    def write(self, batch: Batch) -> None:
         if self._header.fortran_order:
-            write_rows(self._file.fileno(), self._header, batch.start, rows)
+            write_rows(self._file.fileno(), self._header, batch.start, batch.rows)
         else:
-            stored = rows.astype(self._header.stored_dtype, copy=False)
+            stored = batch.rows.astype(self._header.stored_dtype, copy=False)
             self._file.write(byte_view(np.ascontiguousarray(stored)))
             self._file.flush()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -29,11 +29,11 @@ class FreshNpyWriter(FreshWriter):
         self._file = target.open("wb") if isinstance(target, Path) else target
         self._header: NpyHeader | None = None
 
-    def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
-        self.check(batch, rows)
-        if len(rows):
+    def write(self, batch: Batch) -> None:
+        self.check(batch)
+        if len(batch.rows):
             self._begin(batch.array.name)
-            self._file.write(byte_view(np.ascontiguousarray(rows)))
+            self._file.write(byte_view(np.ascontiguousarray(batch.rows)))
             self._file.flush()
 
     def finish(self) -> None:

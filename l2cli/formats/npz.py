@@ -168,10 +168,10 @@ class NpzWriter(Writer):
         self._archive = zipfile.ZipFile(self._file, "w")
         self._archive.comment = source.archive.comment
 
-    def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
+    def write(self, batch: Batch) -> None:
         while self._member is None or self._member.name != batch.array.name:
             self._next_member()
-        self._member.write(batch.start, rows)
+        self._member.write(batch.start, batch.rows)
 
     def finish(self) -> None:
         with contextlib.suppress(StopIteration):

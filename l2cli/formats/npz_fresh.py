@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -29,11 +29,11 @@ class FreshNpzWriter(FreshWriter):
         self._waiting = list(self.outputs)
         self._member: IO[bytes] | None = None
 
-    def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
-        self.check(batch, rows)
-        if len(rows):
+    def write(self, batch: Batch) -> None:
+        self.check(batch)
+        if len(batch.rows):
             member = self._open(batch.array.name)
-            member.write(byte_view(np.ascontiguousarray(rows)))
+            member.write(byte_view(np.ascontiguousarray(batch.rows)))
 
     def finish(self) -> None:
         for name in list(self._waiting):

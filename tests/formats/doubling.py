@@ -38,7 +38,8 @@ def double(
         with reader.writer(destination, outputs) as writer:
             for batch in reader.batches(chosen, batch_size):
                 rows = batch.rows[..., :keep] * batch.rows.dtype.type(2)
-                writer.write(batch, rows.astype(numpy_dtype(outputs[batch.array.name].dtype)))
+                dtype_out = numpy_dtype(outputs[batch.array.name].dtype)
+                writer.write(replace(batch, rows=rows.astype(dtype_out)))
             writer.finish()
     return destination
 

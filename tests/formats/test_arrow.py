@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_a_column_for_each_component(tmp_path: Path) -> None:
         assert group.shape == (NUM_ROWS, DIM)
         with reader.writer(tmp_path / "y.arrow", {"dim_*": group}) as writer:
             for batch in reader.batches([group], None):
-                writer.write(batch, batch.rows * 2)
+                writer.write(replace(batch, rows=batch.rows * 2))
             writer.finish()
     assert load(tmp_path / "y.arrow").equals(
         pa.table({k: wide[k].to_numpy() * 2 for k in wide.column_names})

@@ -43,7 +43,7 @@ def rewrite(
         with reader.writer(destination, outputs) as writer:
             for batch in reader.batches(arrays, batch_size):
                 rows = batch.rows[..., :dim] * batch.rows.dtype.type(2)
-                writer.write(batch, rows.astype(outputs[batch.array.name].dtype))
+                writer.write(replace(batch, rows=rows.astype(outputs[batch.array.name].dtype)))
             writer.finish()
 
 
@@ -383,7 +383,7 @@ def test_unstored_contiguous(tmp_path: Path, fill_time: str, rows: int) -> None:
             for batch in reader.batches([array], 100):
                 if batch.start == 300:
                     batch.rows[:rows] = 5
-                writer.write(batch, batch.rows)
+                writer.write(batch)
             writer.finish()
     with h5py.File(destination) as file:
         assert file["x"][300 : 300 + rows].sum() == rows * 64 * 5
@@ -467,7 +467,7 @@ def test_integer_packing_does_not_round_floats(tmp_path: Path) -> None:
         output = replace(array, dtype="float32")
         with reader.writer(tmp_path / "d.h5", {"i": output}) as writer:
             for batch in reader.batches([array], None):
-                writer.write(batch, batch.rows.astype("f4") / 8)
+                writer.write(replace(batch, rows=batch.rows.astype("f4") / 8))
             writer.finish()
     with h5py.File(tmp_path / "d.h5") as file:
         assert file["i"].shuffle
@@ -807,7 +807,7 @@ def test_a_missing_row_is_no_success(tmp_path: Path) -> None:
         arrays = reader.arrays()
         with reader.writer(tmp_path / "d.h5", {"x": arrays[0]}) as writer:
             batch = next(reader.batches(arrays, 4))
-            writer.write(batch, batch.rows)
+            writer.write(batch)
             with pytest.raises(DestinationError, match="got 4 rows, expected 10"):
                 writer.finish()
 

@@ -116,7 +116,7 @@ def test_room_is_found_for_runs_of_bytes_alone(tmp_path: Path) -> None:
         with reader.writer(destination, {array.name: array for array in arrays}) as writer:
             assert [writer.reserve() for _ in range(3)] == [True, True, False]
             for batch in reader.batches(arrays, None):
-                writer.write(batch, batch.rows * 2)
+                writer.write(replace(batch, rows=batch.rows * 2))
             writer.finish()
     assert_doubled(source, destination, "x", "y", "z")
     assert_only_values_differ(source, destination, "x", "y", "z")
@@ -212,7 +212,7 @@ def test_noise_is_stored_without_deflate_where_that_is_allowed(
         (array,) = reader.arrays()
         with reader.writer(destination, {"x": array}) as writer:
             for batch in reader.batches([array], None):
-                writer.write(batch, batch.rows)
+                writer.write(batch)
             writer.finish()
     with h5py.File(source) as old, h5py.File(destination) as new:
         assert old["x"][()].tobytes() == new["x"][()].tobytes() == noise.tobytes()
@@ -362,7 +362,7 @@ def test_one_thread_reads_while_another_writes(tmp_path: Path, options: Options)
             thread = threading.Thread(target=read)
             thread.start()
             while batch := batches.get():
-                writer.write(batch, batch.rows * 2)
+                writer.write(replace(batch, rows=batch.rows * 2))
             writer.finish()
             thread.join()
     assert_doubled(source, destination, "a", "b")
@@ -434,7 +434,7 @@ def test_integers_are_read_past_hdf5_too(tmp_path: Path) -> None:
         with reader.writer(destination, outputs) as writer:
             for batch in reader.batches(arrays, 7):
                 assert batch.rows.dtype == np.int64
-                writer.write(batch, batch.rows.astype("f8"))
+                writer.write(replace(batch, rows=batch.rows.astype("f8")))
             writer.finish()
     with h5py.File(destination) as file:
         for name in ("x", "y"):

@@ -58,7 +58,7 @@ def rewrite(
         with reader.writer(destination, outputs) as writer:
             for batch in reader.batches(arrays, batch_size):
                 rows = change(batch.rows[:, :length]).astype(dtype or batch.rows.dtype)
-                writer.write(batch, rows)
+                writer.write(replace(batch, rows=rows))
             writer.finish()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import h5py
 
@@ -14,8 +14,6 @@ from l2cli.formats.hdf5.errors import translated
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import numpy as np
 
     from l2cli.arrays import ArraySpec, Batch
 
@@ -38,12 +36,12 @@ class FreshHdf5Writer(FreshWriter):
             return "HDF5 can't hold bfloat16; use --dtype float16 or float32"
         return ""
 
-    def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
-        self.check(batch, rows)
-        if len(rows):
+    def write(self, batch: Batch) -> None:
+        self.check(batch)
+        if len(batch.rows):
             with translated(f"can't write {self._target}: {batch.array.label}", DestinationError):
                 dataset = self._dataset(batch.array.name)
-                dataset[batch.start : batch.start + len(rows)] = rows
+                dataset[batch.start : batch.start + len(batch.rows)] = batch.rows
 
     def finish(self) -> None:
         with translated(f"can't write {self._target}", DestinationError):

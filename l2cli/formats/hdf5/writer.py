@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 from h5py import h5d, h5l, h5z
@@ -23,8 +23,6 @@ from l2cli.formats.hdf5.storage import DatasetWriter, is_sparse, open_dataset
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
-    import numpy as np
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.formats.hdf5.reader import Hdf5Reader
@@ -80,15 +78,14 @@ class Hdf5Writer(Writer):
             reserve(self._raw.fileno(), *piece)
         return piece is not None
 
-    def write(self, batch: Batch, rows: np.ndarray[Any, Any]) -> None:
-        """Write ``rows`` over those of ``batch``."""
+    def write(self, batch: Batch) -> None:
         name = batch.array.name
         with translated(f"can't write {self._path}: {batch.array.label}", DestinationError):
             if name != self._name or self._rows is None:
                 self._finish_rows()
                 self._name, self._rows = name, self._open_rows(name)
-            self._rows.write(batch.start, rows)
-        self._num_written[name] += len(rows)
+            self._rows.write(batch.start, batch.rows)
+        self._num_written[name] += len(batch.rows)
 
     def finish(self) -> None:
         """Write what is kept back, and close."""

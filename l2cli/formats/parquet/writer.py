@@ -100,12 +100,10 @@ class ParquetWriter(Writer):
         self._results: list[Array] = []
         self._start_group()
 
-    def write(self, batch: Batch, rows: Array) -> None:
-        """Write ``rows`` where ``batch.rows`` stood. Batches come back in the reader's order."""
+    def write(self, batch: Batch) -> None:
         number, piece = batch.carry
-        rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
+        rows = batch.rows.reshape(len(batch.rows), math.prod(batch.rows.shape[1:]))
         change = self._changes[batch.array.name]
-        self._check_length(batch, rows, change)
         self._collect(piece, rows, change.dtype)
         if piece.is_last:
             leaves = change.columns.leaves
@@ -136,11 +134,6 @@ class ParquetWriter(Writer):
     @property
     def _chunk(self) -> Chunk:
         return self._group.chunks[len(self._moved)]
-
-    def _check_length(self, batch: Batch, rows: Array, change: Change[Columns]) -> None:
-        expected = math.prod(batch.rows.shape[1:]) if change.length is None else change.length
-        if len(rows) and rows.shape != (len(batch.rows), expected):
-            raise ValueError(f"expected rows of shape {(len(batch.rows), expected)}: {rows.shape}")
 
     def _collect(self, piece: Piece, rows: Array, dtype: str) -> None:
         """Put rows beside the others of their window, which are written together."""
