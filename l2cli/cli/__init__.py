@@ -14,7 +14,7 @@ from typing import ClassVar, NoReturn
 import click
 
 from l2cli import __version__
-from l2cli.cli.interruption import check, listen
+from l2cli.cli import interruption
 from l2cli.cli.terminal import answer, discard_output, open_streams, say
 from l2cli.errors import L2NormError, OptionError
 
@@ -80,7 +80,7 @@ def cli(ctx: click.Context) -> None:
 def main() -> NoReturn:
     """Run the command and exit, with one line for whatever went wrong."""
     open_streams()
-    listen()
+    interruption.listen()
     try:
         _run()
     except click.exceptions.Exit as exc:
@@ -111,7 +111,8 @@ def _run() -> None:
     except click.exceptions.Exit:
         raise
     except Exception:
-        check()  # Python makes a RuntimeError of some interrupts, such as those in class bodies.
+        # Python makes a RuntimeError of some interrupts, such as those in class bodies.
+        interruption.check()
         raise
 
 
