@@ -208,12 +208,14 @@ class CheckReport:
         rows = figures.num_rows + figures.null
         where = f" in {self.num_arrays:,} arrays" if self.num_arrays > 1 else ""
         is_compared = figures.largest_turn is not None
+        unread = f"{self.num_failed:,} of {len(self.files):,} files could not be read"
         if figures.offending:
             are = "is" if figures.offending == 1 else "are"
             turned = ", or turned" if is_compared else ""
-            return f"no: {figures.offending:,} of {rows:,} rows{where} {are} not unit{turned}"
+            also = f"; {unread}" if self.num_failed else ""
+            return f"no: {figures.offending:,} of {rows:,} rows{where} {are} not unit{turned}{also}"
         if self.num_failed:
-            return f"unknown: {self.num_failed:,} of {len(self.files):,} files could not be read"
+            return f"unknown: {unread}"
         if not rows:
             return "yes: there are no rows"
         exempt = {"zero": figures.zero, "null": figures.null}

@@ -24,10 +24,12 @@ _INDENT = "  "
 def draw(picture: Picture) -> str:
     """Return a picture as lines of block characters: unit rows green, heights by logarithm."""
     none = [0] * picture.num_bars
-    strips = [(none, picture.before)] if picture.before else []
-    strips.append((picture.unit or none, picture.other or none))
-    lines = [line for strip in strips for line in _strip(*strip, picture.highest)]
-    return "\n".join(_INDENT + line for line in [*lines, _axis(picture)])
+    lines = [*_strip(picture.unit or none, picture.other or none, picture.highest)]
+    if picture.before:
+        lines = ["before", *_strip(none, picture.before, picture.highest), "after", *lines]
+    rows = "row" if picture.highest == 1 else "rows"
+    scale = f"heights by logarithm, the highest bar {picture.highest:,} {rows}"
+    return "\n".join(_INDENT + line for line in [*lines, _axis(picture), scale])
 
 
 def _strip(unit: list[int], other: list[int], highest: int) -> Iterator[str]:
@@ -55,4 +57,4 @@ def _axis(picture: Picture) -> str:
     one = picture.unit_bar
     if one is not None and not axis[max(0, one - 2) : one + 3].strip():
         axis = f"{axis[:one]}1{axis[one + 1 :]}"
-    return f"{axis}  (highest: {picture.highest:,} rows)"
+    return axis
