@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks import files, peers
-from tests.benchmarks.timing import L2NORM, PIPE, Command, compare
+from tests.benchmarks.timing import CHECK, L2NORM, PIPE, Command, compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,6 +160,8 @@ COMPARISONS = [
         MARGINAL,
         _files(_store, "", peers.COPY_FOLDER),
     ),
+    Comparison("npy, check", "`cat`", MARGINAL, _npy(peers.READ, ours=CHECK)),
+    Comparison("npy, `--verify`", "without", MARGINAL, _npy(L2NORM, ours=f"{L2NORM} --verify")),
     Comparison(
         "HDF5, contiguous",
         "`h5repack`",

@@ -14,6 +14,8 @@ COPY = "cp {source} {target}"
 
 COPY_FOLDER = "cp -r {source} {target}"
 
+READ = "cat {source} > /dev/null"
+
 PIPE = "cat {source} | cat > {target}"
 
 IMPORT_SKLEARN = f"{shlex.quote(sys.executable)} -c 'import sklearn.preprocessing'"

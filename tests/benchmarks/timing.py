@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PROGRAM = f"{shlex.quote(sys.executable)} -m l2cli normalize -q"
 L2NORM = f"{PROGRAM} {{source}} -o {{target}}"
+CHECK = f"{shlex.quote(sys.executable)} -m l2cli check -q {{source}} || [ $? = 1 ]"
+"""Rows that are not unit are an answer too."""
 PIPE = f"cat {{source}} | {PROGRAM} > {{target}}"
 
 
