@@ -102,6 +102,9 @@ class Batch:
         The row number of the first of them.
     incomplete
         Which rows have null components, which are NaN in them; ``None`` where none has.
+    norms
+        Of rows that were normalized, the float64 norms that they had: of the shape of ``rows``
+        without the axes that a vector lies along. ``None`` where they aren't kept.
     carry
         What the format must hand from its reader to its writer.
     """
@@ -113,6 +116,7 @@ class Batch:
     num_null: int = 0
     first_null: int | None = None
     incomplete: np.ndarray[Any, Any] | None = None
+    norms: np.ndarray[Any, Any] | None = None
     carry: Any = field(default=None, repr=False)
 
     def row_number(self, index: int) -> int:

@@ -14,7 +14,7 @@ from l2cli.errors import BackendError, L2NormError, NoArrayError, OptionError, S
 from l2cli.findings import CheckReport, FileCheck
 from l2cli.graph import begin_loading, load_backend
 from l2cli.inputs import label, list_inputs
-from l2cli.measuring import ArrayRun
+from l2cli.measuring import TOLERANCES, ArrayRun
 from l2cli.options import NormalizeOptions
 from l2cli.pipeline import read_ahead
 from l2cli.selection import select
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
     from l2cli.inputs import Input
 
     Progress = Callable[[int, int], None]
-
-TOLERANCES = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-12}
-"""How far from 1 the norm of a unit row may be, by the dtype it is stored in.
-
-For float16 and bfloat16 that is twice what rounding the components moves a norm at most; for
-float32 and float64 it leaves room for sums taken in the same dtype, as most programs do.
-"""
 
 
 @dataclass(frozen=True)

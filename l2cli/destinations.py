@@ -58,8 +58,16 @@ class Destination(ABC):
         """Raise where a file of ``kind`` can't be written here, without writing anything."""
 
     @abstractmethod
-    def opened(self, plan: OpensWriters, like: Path | None) -> AbstractContextManager[Writer]:
+    def copy(self, source: Path, like: Path | None) -> None:
+        """Write the file ``source`` here as it is; ``like`` is as for :meth:`opened`."""
+
+    @abstractmethod
+    def opened(
+        self, plan: OpensWriters, like: Path | None
+    ) -> AbstractContextManager[tuple[Writer, Path | None]]:
         """Open a writer. What it wrote counts when the block has ended without an error.
+
+        With it comes the file that it writes until then, if there is one.
 
         Parameters
         ----------
@@ -83,15 +91,22 @@ class FileDestination(Destination):
     def check(self, kind: Format) -> None:
         check_destination(self._path, overwrite=self._overwrite)
 
+    def copy(self, source: Path, like: Path | None) -> None:
+        with (
+            _system_errors(self.label, "nothing of it was left"),
+            replacing(self._path, like=like, overwrite=self._overwrite) as sibling,
+        ):
+            shutil.copyfile(source, sibling)
+
     @contextlib.contextmanager
-    def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[Writer]:
+    def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[tuple[Writer, Path | None]]:
         with (
             _system_errors(self.label, "nothing of it was left"),
             replacing(self._path, like=like, overwrite=self._overwrite) as sibling,
             _naming(self._path, sibling),
             plan.writer(sibling) as writer,
         ):
-            yield writer
+            yield writer, sibling
 
 
 class StreamDestination(Destination):
@@ -113,24 +128,36 @@ class StreamDestination(Destination):
     def check(self, kind: Format) -> None:
         if not kind.pipes:
             raise OptionError(
-                f"{kind.name} can't be written to a pipe, for its parts are written in no order; "
+                f"{kind.name} can't be written to a pipe, because it isn't written front to back; "
                 f"name a file with -o FILE{kind.suffixes[0]}"
             )
 
+    def copy(self, source: Path, like: Path | None) -> None:
+        with (
+            _system_errors(self.label, "what it got is incomplete"),
+            self._reopened() as stream,
+            source.open("rb") as file,
+        ):
+            shutil.copyfileobj(file, stream, 2**20)
+
+    def _reopened(self) -> IO[bytes]:
+        stream = os.fdopen(os.dup(self._stream.fileno()), "wb")
+        widen_pipe(stream)
+        return stream
+
     @contextlib.contextmanager
-    def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[Writer]:
+    def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[tuple[Writer, Path | None]]:
         with _system_errors(self.label, "what it got is incomplete"):
-            stream = os.fdopen(os.dup(self._stream.fileno()), "wb")
-            widen_pipe(stream)
+            stream = self._reopened()
             direct = plan.stream_writer(stream)
             with stream:
                 if direct is not None:
                     with direct:
-                        yield direct
+                        yield direct, None
                     return
                 with temporary_file(named=True) as path:  # A writer may want room beside it.
                     with temporary_errors(), plan.writer(path) as writer:
-                        yield writer
+                        yield writer, path
                     with path.open("rb") as result:
                         shutil.copyfileobj(result, stream, 2**20)
 

@@ -75,7 +75,7 @@ def normalize(
     normalizer = make_normalizer(spec, output, wishes, backend)
     normalizer.measure(batches)
     for batch in batches():
-        result[batch.start : batch.start + len(batch.rows)] = normalizer.normalize(batch)
+        result[batch.start : batch.start + len(batch.rows)] = normalizer.normalize(batch).rows
     return result
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = f"{OWN_PREFIX}.jsonl"
 _LAYOUT = 1
-_NO_MATTER = ("batch_size", "device")
+_NO_MATTER = ("batch_size", "device", "verify")
 """Options on which no byte of a result depends."""
 _PATIENCE = 4.0
 """Seconds to wait for the workers of a run that was killed."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from l2cli.conversion import FreshPlan, LikePlan, transcoded
+from l2cli.errors import OptionError
 from l2cli.options import NormalizeOptions
 from l2cli.report import ArrayReport, Report
 from l2cli.routes import find_route
@@ -38,6 +39,7 @@ def normalize_file(
     destination_format: str | None = None,
     in_place: bool = False,
     overwrite: bool = False,
+    norms: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -60,6 +62,8 @@ def normalize_file(
         Replace the source, in one step.
     overwrite
         Replace a destination that exists.
+    norms
+        An ``.npy`` to write the norms to that the rows had, in float64.
     dry_run, progress
         As for :func:`normalize`, and so is what is raised. ``progress`` is called in the
         caller's thread.
@@ -76,6 +80,7 @@ def normalize_file(
         destination_format=destination_format,
         in_place=in_place,
         overwrite=overwrite,
+        norms=None if norms is None else Path(norms),
     )
     return normalize(route, options, dry_run=dry_run, progress=progress)
 
@@ -106,26 +111,113 @@ def normalize(
     DestinationError
         Where the destination can't be written. Nothing of a file is left.
     """
-    from l2cli.passes import Run  # It loads NumPy, which the command does in a child process.
-
     started = time.perf_counter()
     options = options or NormalizeOptions()
     source = route.source
     with source.opened(options, partial(_must_seek, route, options)) as reader:
-        report = _report(route, _choose(reader, options))
-        with _plan(reader, route, options, dry_run=dry_run) as plan:
-            if not dry_run:
-                loading = _begin_loading(plan, options)
-                with route.destination.opened(plan, source.path) as writer:
-                    may_reserve = not route.destination.is_stream
-                    run = Run(plan, options, writer, progress, may_reserve=may_reserve)
-                    run.normalize(loading)
-                    run.tell(report)
-                    source.check_unchanged()
-            report.notes = plan.reader.notes
+        chosen = _choose(reader, options)
+        report = _report(route, chosen)
+        _check_wishes(route, options, chosen)
+        if not dry_run and options.if_needed and _stays(route, reader, chosen, options, report):
+            source.check_unchanged()
+        else:
+            with _plan(reader, route, options, dry_run=dry_run) as plan:
+                if not dry_run:
+                    _write(route, plan, options, report, progress)
+                report.notes = plan.reader.notes
     report.dry_run = dry_run
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _check_wishes(route: Route, options: NormalizeOptions, chosen: Chosen) -> None:
+    is_stream = route.destination.is_stream
+    if is_stream and options.verify:
+        raise OptionError("a pipe can't be read back to verify it; name a file with -o FILE")
+    if is_stream and options.norms_name:
+        raise OptionError("norms are added to a file, not to a pipe; name one with -o FILE")
+    if options.norms_name and not route.kind.extend:
+        raise OptionError(
+            f"{route.kind.name} has no place for norms beside the vectors; keep them in a file "
+            "of their own with --norms FILE.npy"
+        )
+    if route.norms is not None and len(chosen) > 1:
+        raise OptionError(
+            f"{route.norms.label} is for one array, not {len(chosen)}; choose with -s"
+        )
+    if options.if_needed and (options.norms_name or route.norms):
+        raise OptionError("a file that is copied as it is gets no norms; leave out --if-needed")
+
+
+def _stays(
+    route: Route, reader: Reader, chosen: Chosen, options: NormalizeOptions, report: Report
+) -> bool:
+    """Copy the source, or leave it, where there is nothing to change in it."""
+    from l2cli.verification import unit_counts
+
+    if route.kind is not route.source.kind or any(old != new for old, new in chosen):
+        return False
+    found = unit_counts(reader, [array for array, _ in chosen], options)
+    if found is None:
+        return False
+    if not route.in_place:
+        route.destination.copy(reader.path, route.source.path)
+    report.already_unit = "left" if route.in_place else "copied"
+    for each in report.arrays:
+        each.counts = found[each.name]
+    return True
+
+
+def _write(
+    route: Route,
+    plan: Plan,
+    options: NormalizeOptions,
+    report: Report,
+    progress: Progress | None,
+) -> None:
+    from l2cli.passes import Run  # It loads NumPy, which the command does in a child process.
+
+    loading = _begin_loading(plan, options)
+    with (
+        contextlib.ExitStack() as stack,
+        route.destination.opened(plan, route.source.path) as (writer, path),
+    ):
+        may_reserve = not route.destination.is_stream
+        run = Run(plan, options, writer, progress, may_reserve=may_reserve)
+        if options.norms_name or route.norms:
+            run.keep_norms(stack)
+        run.normalize(loading)
+        run.tell(report)
+        if options.norms_name or route.norms:
+            _keep(run.norms(report), route, plan, options, report, path)
+        if options.verify and path is not None:
+            from l2cli.verification import verify
+
+            written = [(plan.outputs[each.name], each.counts) for each in report.arrays]
+            verify(path, route.kind, route.destination.label, written, options)
+            report.verified = True
+        route.source.check_unchanged()
+
+
+def _keep(
+    norms: dict[str, Path],
+    route: Route,
+    plan: Plan,
+    options: NormalizeOptions,
+    report: Report,
+    path: Path | None,
+) -> None:
+    """Put the norms that rows had where they were asked for."""
+    from l2cli.formats import extend
+
+    for name, file in norms.items():
+        if options.norms_name and path is not None:
+            own = f"{plan.outputs[name].name}_{options.norms_name}"
+            added = options.norms_name if len(norms) == 1 else own
+            extend(path, route.kind, added, file)
+        if route.norms is not None:
+            route.norms.copy(file, None)
+            report.norms = route.norms.label
 
 
 def _begin_loading(plan: Plan, options: NormalizeOptions) -> Thread | None:
@@ -140,7 +232,7 @@ def _begin_loading(plan: Plan, options: NormalizeOptions) -> Thread | None:
 def _must_seek(route: Route, options: NormalizeOptions, reader: Reader) -> bool:
     """Tell whether a reader of a stream has to go back, or to know how many rows will come."""
     chosen = [array for array, _ in _choose(reader, options)]
-    if any(0 in options.axes(array) for array in chosen):
+    if options.if_needed or any(0 in options.axes(array) for array in chosen):
         return True
     source, kind = route.source.kind, route.kind
     to_arrays = kind is not source and not (kind.is_table and source.is_table)

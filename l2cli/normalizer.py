@@ -6,6 +6,7 @@ The graph does the work; the few vectors that it can't be trusted with are done 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,8 @@ class Normalizer(ABC):
         What was found so far.
     vectors
         Of the array.
+    keeps_norms
+        Whether batches of vectors that lie within a row each get the norms that these had.
     """
 
     passes = 1
@@ -58,6 +61,7 @@ class Normalizer(ABC):
         self, array: ArraySpec, output: ArraySpec, options: NormalizeOptions, backend: LoadBackend
     ) -> None:
         self.counts = Counts()
+        self.keeps_norms = False
         self._output = output
         self._options = options
         self.vectors = Vectors(array, output, options, backend)
@@ -68,8 +72,8 @@ class Normalizer(ABC):
         """Learn what must be known before the first batch. ``read`` starts a new pass."""
 
     @abstractmethod
-    def normalize(self, batch: Batch) -> Array:
-        """Return the rows of ``batch`` normalized, in the output's dtype.
+    def normalize(self, batch: Batch) -> Batch:
+        """Return ``batch`` with its rows normalized, in the output's dtype.
 
         Raises
         ------
@@ -96,11 +100,11 @@ class RowNormalizer(Normalizer):
     def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
         """Learn nothing: a row holds all that there is to know of its vectors."""
 
-    def normalize(self, batch: Batch) -> Array:
+    def normalize(self, batch: Batch) -> Batch:
         rows = self.vectors.rows(batch)
         self.counts.null += batch.num_null
         if not len(rows):
-            return rows.astype(numpy_dtype(self._output.dtype))
+            return replace(batch, rows=rows.astype(numpy_dtype(self._output.dtype)))
         if self.vectors.is_regular(rows):
             normalized, sums = self.vectors.run("normalize", rows)
         else:
@@ -108,11 +112,14 @@ class RowNormalizer(Normalizer):
             sums = self.vectors.no_sums(rows)
         trusted = self.vectors.trust(sums)
         self._count(sums, trusted)
-        if trusted.all():
-            return normalized
-        norms = self.vectors.norms(rows, ~trusted)
-        self._mender.judge(norms, np.argwhere(~trusted), batch)
-        return self._mended(normalized, rows, ~trusted, norms)
+        kept = np.sqrt(sums).reshape(trusted.shape) if self.keeps_norms else None
+        if not trusted.all():
+            norms = self.vectors.norms(rows, ~trusted)
+            self._mender.judge(norms, np.argwhere(~trusted), batch)
+            normalized = self._mended(normalized, rows, ~trusted, norms)
+            if kept is not None:
+                kept[~trusted] = norms.value
+        return replace(batch, rows=normalized, norms=kept)
 
 
 class EmptyNormalizer(Normalizer):
@@ -121,8 +128,10 @@ class EmptyNormalizer(Normalizer):
     def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
         self.counts.num_rows = self.counts.zero = self.vectors.num_vectors
 
-    def normalize(self, batch: Batch) -> Array:
-        return batch.rows.astype(numpy_dtype(self._output.dtype))
+    def normalize(self, batch: Batch) -> Batch:
+        free = [n for axis, n in enumerate(batch.rows.shape) if axis not in self.vectors.axes]
+        rows = batch.rows.astype(numpy_dtype(self._output.dtype))
+        return replace(batch, rows=rows, norms=np.zeros(free) if self.keeps_norms else None)
 
 
 class SpanningNormalizer(Normalizer):
@@ -130,6 +139,13 @@ class SpanningNormalizer(Normalizer):
 
     passes = 2
     _all: SpanningSums
+
+    @property
+    def norms(self) -> Array:
+        """The norms of all vectors: of the shape of the axes that they don't lie along."""
+        norms = np.array(np.sqrt(self._all.sums.reshape(self._all.extreme.shape)))
+        norms[self._all.extreme] = self._all.norms.value
+        return norms
 
     def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
         found = self.vectors.sum_all(read)
@@ -140,12 +156,12 @@ class SpanningNormalizer(Normalizer):
         if found.extreme.any():
             self._mender.judge(found.norms, np.argwhere(found.extreme))
 
-    def normalize(self, batch: Batch) -> Array:
+    def normalize(self, batch: Batch) -> Batch:
         rows = self.vectors.spanning_rows(batch)
         self.counts.null += batch.num_null
         if not len(rows):
-            return rows.astype(numpy_dtype(self._output.dtype))
-        normalized: Array = self.vectors.run("scale", rows, self._all.sums)[0]
-        if not self._all.extreme.any():
-            return normalized
-        return self._mended(normalized, rows, self._all.extreme, self._all.norms)
+            return replace(batch, rows=rows.astype(numpy_dtype(self._output.dtype)))
+        normalized = self.vectors.run("scale", rows, self._all.sums)[0]
+        if self._all.extreme.any():
+            normalized = self._mended(normalized, rows, self._all.extreme, self._all.norms)
+        return replace(batch, rows=normalized)

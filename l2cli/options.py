@@ -47,6 +47,14 @@ class NormalizeOptions:
         ``zero`` rows for it.
     allow_external
         Read HDF5 data that lies in other files.
+    norms_name
+        What the norms that the rows had are called in the destination, where they are kept in it:
+        a Parquet column, HDF5 dataset or npz member. Of several arrays, each one's name comes
+        before it.
+    if_needed
+        Copy the file as it is, or leave it, if every row is a unit row already.
+    verify
+        Read the destination back and check it, before it appears.
     """
 
     select: tuple[str, ...] = ()
@@ -60,6 +68,9 @@ class NormalizeOptions:
     zero_rows: Literal["keep", "error"] = "keep"
     nonfinite: Literal["error", "keep", "zero"] = "error"
     allow_external: bool = False
+    norms_name: str | None = None
+    if_needed: bool = False
+    verify: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -77,6 +88,8 @@ class NormalizeOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError(f"{name} is {value}, expected 1 or more")
+        if self.norms_name == "":
+            raise OptionError("norms_name is empty; name a column, dataset or member")
         if self.truncate_dim is not None and len(self.axis) > 1:
             raise OptionError("truncate_dim keeps components along one axis; give one axis")
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from l2cli.graph import load_backend
-from l2cli.normalizer import make_normalizer
+from l2cli.kept_norms import KeptNorms
+from l2cli.normalizer import SpanningNormalizer, make_normalizer
 from l2cli.pipeline import computed_ahead, read_ahead
 from l2cli.sources import read
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from threading import Thread
 
     from l2cli.arrays import ArraySpec, Batch
@@ -78,9 +80,35 @@ class Run:
             self._reserve(lambda: computed.is_ready)
             for num_bytes, batch in computed:
                 writer.write(batch)
+                if batch.norms is not None:
+                    self._norms.add(batch)
                 self._advance(num_bytes)
         writer.finish()
         self._advance(0)
+
+    def keep_norms(self, stack: contextlib.ExitStack) -> None:
+        """Keep the norms that the rows had until ``stack`` is closed."""
+        arrays = [
+            (array, self._normalizers[array.name].vectors.axes)
+            for array in self._plan.arrays
+            if array.name in self._normalizers
+        ]
+        self._norms = stack.enter_context(KeptNorms(arrays))
+        for normalizer in self._normalizers.values():
+            normalizer.keeps_norms = True
+
+    def norms(self, report: Report) -> dict[str, Path]:
+        """Return the ``.npy`` with the norms of each array, by name.
+
+        Parameters
+        ----------
+        report
+            What :meth:`tell` told.
+        """
+        for name, normalizer in self._normalizers.items():
+            if isinstance(normalizer, SpanningNormalizer):
+                self._norms.put(name, normalizer.norms)
+        return self._norms.finish({each.name: each.shape[0] or 0 for each in report.arrays})
 
     def tell(self, report: Report) -> None:
         """Put into ``report`` what was found."""
@@ -106,7 +134,7 @@ class Run:
 
     def _compute(self, batch: Batch) -> Batch:
         normalizer = self._normalizers.get(batch.array.name)
-        return batch if normalizer is None else replace(batch, rows=normalizer.normalize(batch))
+        return batch if normalizer is None else normalizer.normalize(batch)
 
     def _reserve(self, is_ready: Callable[[], bool]) -> None:
         """Have room found for what will be written, until there is something else to do."""

@@ -46,6 +46,8 @@ class StoreOptions:
         The format of a file whose suffix tells none: in a folder, if it begins like one.
     destination_format
         The format to convert shards to; ``None`` keeps each in its own.
+    norms
+        The folder for the norms that the rows had, an ``.npy`` for each shard; ``None`` for none.
     """
 
     include: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class StoreOptions:
     jobs: int | None = None
     source_format: str | None = None
     destination_format: str | None = None
+    norms: Path | None = None
 
     def __post_init__(self) -> None:
         for word in filter(None, (self.source_format, self.destination_format)):
@@ -121,6 +124,9 @@ def make_plan(
         if not source.exists():
             raise SourceError(f"{source}: there is no such file or folder")
     root = _find_root(sources, destination, wishes)
+    for each in filter(None, (root, *sources) if wishes.norms else ()):
+        if os.path.realpath(each) == os.path.realpath(str(wishes.norms)):
+            raise OptionError(f"{wishes.norms} holds the vectors; name another folder for norms")
     plan = Plan(str(root) if root else "")
     for source in sources:
         if source.is_dir():
@@ -200,6 +206,7 @@ def _plan_folder(
                 overwrite=True,
                 only_arrays=wishes.only_arrays,
                 dry_run=wishes.dry_run,
+                norms=_norms_path(prefix + file.name, wishes),
             )
         )
     if untouched:
@@ -220,6 +227,13 @@ def _result_name(file: FoundFile, action: Action, wishes: StoreOptions) -> str:
     if action != "normalize" or not wishes.destination_format:
         return file.name
     return converted_name(file.name, by_word(wishes.destination_format))
+
+
+def _norms_path(name: str, wishes: StoreOptions) -> str:
+    """Return where the norms of a shard go: of ``x.parquet``, to ``x.parquet.npy``."""
+    if wishes.norms is None:
+        return ""
+    return f"{wishes.norms}/{name}" + ("" if name.lower().endswith(".npy") else ".npy")
 
 
 def _has_suffix(file: FoundFile) -> bool:
@@ -271,6 +285,7 @@ def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, wishes: Stor
             overwrite=wishes.overwrite or bool(plan.root),
             required=True,
             dry_run=wishes.dry_run,
+            norms=_norms_path(source.name, wishes),
         )
     )
 

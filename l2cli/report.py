@@ -70,6 +70,13 @@ class Report:
         Wall time of the whole call.
     num_bytes
         Bytes of the arrays as they were read, once.
+    already_unit
+        ``copied`` or ``left`` as it was where every row was a unit row before and nothing had to
+        be done; else empty.
+    norms
+        The file that holds the norms that the rows had, if one was asked for.
+    verified
+        Whether the destination was read back and checked.
     """
 
     source: str
@@ -82,6 +89,9 @@ class Report:
     num_bytes: int = 0
     seconds: float = 0.0
     dry_run: bool = False
+    already_unit: str = ""
+    norms: str = ""
+    verified: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it. On a dry run nothing is counted."""
@@ -95,8 +105,13 @@ class Report:
         arrays = "; ".join(map(_describe, self.arrays))
         if self.dry_run:
             return f"{self.source} → {self.destination}: would normalize {arrays}"
+        if self.already_unit:
+            what = f"{arrays}, unit already, {self.already_unit} as it was"
+            return f"{self.source} → {self.destination}: {what}"
         where = f" on {self.backend} ({self.device})" if self.backend else ""
-        return f"{self.source} → {self.destination}: {arrays}; {self.seconds:.1f} s{where}"
+        verified = "; verified" if self.verified else ""
+        seconds = f"{self.seconds:.1f} s"
+        return f"{self.source} → {self.destination}: {arrays}{verified}; {seconds}{where}"
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from l2cli.destinations import Destination, FileDestination, StreamDestination
 from l2cli.errors import OptionError
-from l2cli.formats import Format, by_suffix, by_word
+from l2cli.formats import Format, by_suffix, by_word, foreign
 from l2cli.sources import FileSource, Source, StreamSource
 
 if TYPE_CHECKING:
@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Route:
-    """What is read, and what is written in which format. Made by :func:`find_route`."""
+    """What is read, and what is written in which format. Made by :func:`find_route`.
+
+    Attributes
+    ----------
+    in_place
+        Whether the destination is to replace the source.
+    norms
+        Where the norms go that the rows had; ``None`` for nowhere.
+    """
 
     source: Source
     destination: Destination
     kind: Format
+    in_place: bool = False
+    norms: FileDestination | None = None
 
 
 def default_destination(source: Path, kind: Format | None = None) -> Path:
@@ -61,6 +71,7 @@ def find_route(
     destination_format: str | None = None,
     in_place: bool = False,
     overwrite: bool = False,
+    norms: Path | None = None,
 ) -> Route:
     """Return the route from ``source`` to ``destination``; nothing is written yet.
 
@@ -78,6 +89,8 @@ def find_route(
         Replace the source, in one step.
     overwrite
         Replace a destination that exists.
+    norms
+        The ``.npy`` for the norms that the rows had.
 
     Raises
     ------
@@ -116,9 +129,29 @@ def find_route(
             f"{target.label} is {'' if in_place else 'named like '}{named.name}, "
             f"but {kind.name} is to be written; name it *{kind.suffixes[0]}"
         )
+    if kind is named is None and isinstance(destination, Path) and (what := foreign(destination)):
+        raise OptionError(
+            f"{destination} is named like {what}, which is not written; "
+            f"name it *{wanted.suffixes[0]}, or name the format with --to"
+        )
     kind = named or wanted
     target.check(kind)
-    return Route(origin, target, kind)
+    return Route(origin, target, kind, in_place, _norms(norms, source, destination, overwrite))
+
+
+def _norms(
+    norms: Path | None, source: object, destination: object, overwrite: bool
+) -> FileDestination | None:
+    if norms is None:
+        return None
+    if norms.suffix.lower() != ".npy":
+        raise OptionError(f"norms are written as npy; name {norms} *.npy")
+    others = [each for each in (source, destination) if isinstance(each, Path)]
+    if os.path.realpath(norms) in map(os.path.realpath, others):
+        raise OptionError(f"{norms} holds the vectors; name another file for their norms")
+    target = FileDestination(norms, overwrite=overwrite)
+    target.check(by_word("npy"))
+    return target
 
 
 def _resolve(

@@ -73,6 +73,8 @@ class ShardTask:
         The user named this very file, so it has to hold an array.
     only_arrays
         Write nothing where it turns out to hold no array.
+    norms
+        Where the norms go that the rows had, an ``.npy``; empty for nowhere.
     """
 
     name: str
@@ -92,6 +94,7 @@ class ShardTask:
     required: bool = False
     only_arrays: bool = False
     dry_run: bool = False
+    norms: str = ""
 
     @property
     def num_bytes(self) -> int:
@@ -258,6 +261,8 @@ def _normalize(
     route = _route(task, kind, destination)
     report = normalize(route, task.options, dry_run=task.dry_run, progress=progress)
     report.destination = task.destination
+    if report.already_unit == "left":
+        destination, staged = Path(task.source), ""
     return ShardReport(
         task.name,
         "done",
@@ -276,7 +281,12 @@ def _route(task: ShardTask, kind: Format, destination: Path) -> Route:
     target = FileDestination(destination, overwrite=task.overwrite or task.in_place)
     if not (task.dry_run and task.root):  # Its folder may not be there yet.
         target.check(to)
-    return Route(FileSource(Path(task.source), kind), target, to)
+    norms = None
+    if task.norms:
+        norms = FileDestination(Path(task.norms), overwrite=True)
+        if not task.dry_run:
+            os.makedirs(os.path.dirname(task.norms), exist_ok=True)
+    return Route(FileSource(Path(task.source), kind), target, to, task.in_place, norms)
 
 
 def _copy(task: ShardTask) -> ShardReport:

@@ -124,7 +124,7 @@ class StreamSource(Source):
                 reader = stack.enter_context(open_source(path, self.kind, options))
                 reader.notes.append(
                     f"{self.label} was kept in a temporary file while it was read, "
-                    "for this takes more than one pass over it"
+                    "because this takes more than one pass over it"
                 )
             else:
                 self._inlet.settle()

@@ -144,6 +144,7 @@ def normalize_store(
             "only_arrays": wishes.only_arrays,
             "from": wishes.source_format,
             "to": wishes.destination_format,
+            "norms": wishes.norms and str(wishes.norms),
         },
     )
     report = StoreReport(

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.check import TOLERANCES, CheckOptions, check
+from l2cli.check import CheckOptions, check
 from l2cli.errors import FormatError, NoArrayError, OptionError, SelectionError, SourceError
+from l2cli.measuring import TOLERANCES
 from l2cli.normalization import normalize_file
 from tests.reference import BFLOAT16, rows_of_all_sizes, true_quotient
 

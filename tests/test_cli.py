@@ -173,6 +173,7 @@ def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
         (["normalize", "x.npy", "-o", "y.h5", "--to", "npz"], 2, "named like HDF5, but npz is to"),
         (["normalize", "x.npy", "-o", "-", "--to", "hdf5"], 2, "name a file with -o FILE.h5"),
         (["normalize", "x.npy", "-o", "-", "--to", "npz"], 2, "npz can't be written to a pipe"),
+        (["normalize", "x.npy", "-o", "y.csv"], 2, "y.csv is named like text, which is not"),
         (["normalize", "x.npy", "-o", "-", "--json"], 2, "--json prints where the vectors go"),
         (["normalize", "x.npy", "-o", "."], 2, "is the source itself"),
         (["normalize", "x.npy", "-o", "no/x.npy"], 3, "there is no folder"),

@@ -66,7 +66,7 @@ def normalize_array(array: Array, options: NormalizeOptions) -> tuple[Array, Cou
         spec, options.output(spec), options, lambda: load_backend(options.backend, "cpu")
     )
     normalizer.measure(read)
-    parts = [normalizer.normalize(batch) for batch in read()]
+    parts = [normalizer.normalize(batch).rows for batch in read()]
     return np.concatenate(parts), normalizer.counts
 
 

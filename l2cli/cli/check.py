@@ -119,6 +119,9 @@ def command(
       l2norm check table.parquet -s emb --json
       l2norm check before.npy --against after.npy --report norms.html
 
+    Lengths that 'l2norm normalize --norms norms.npy' kept come back by a product:
+    np.load("unit.npy") * np.load("norms.npy")[:, None]
+
     Exit codes: 0 all rows are unit, 1 some are not, 2 usage, 3 a source could not be read.
     """
     _check_pictures(plot, report, overwrite=overwrite)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     multiple=True,
     help="The array to normalize: an npz member, HDF5 dataset or table column. Repeatable; "
-    "takes globs.  [default: the one that must be meant]",
+    "takes globs.  [default: the only float array, or the one called embedding, emb, vector …]",
 )
 @axis_option
 @click.option(
@@ -88,6 +88,27 @@ if TYPE_CHECKING:
     show_default=True,
     help="What to do with a row that holds NaN or Inf.",
 )
+@click.option(
+    "--norms",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Write the norms that the rows had to an .npy; of a folder, to a folder of such.",
+)
+@click.option(
+    "--norms-name",
+    metavar="NAME",
+    help="Keep these norms in the destination: a Parquet column, HDF5 dataset or npz member.",
+)
+@click.option(
+    "--if-needed",
+    is_flag=True,
+    help="Copy a file as it is, or with --in-place leave it, if all rows are unit already.",
+)
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Read the destination back and check it, before it appears.",
+)
 @click.option("--in-place", is_flag=True, help="Replace the source, in one step.")
 @click.option("--overwrite", is_flag=True, help="Replace a destination that exists.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -119,6 +140,7 @@ def command(
     destination: str | None,
     *,
     store: dict[str, Any],
+    norms: Path | None,
     in_place: bool,
     overwrite: bool,
     dry_run: bool,
@@ -144,7 +166,7 @@ def command(
       l2norm normalize folder -o unit --exclude 'drafts/*'
       cat vectors.npy | l2norm normalize | python index.py
     """
-    flags = {"in_place": in_place, "overwrite": overwrite}
+    flags = {"in_place": in_place, "overwrite": overwrite, "norms": norms}
     formats = {"source_format": source_format, "destination_format": destination_format}
     if is_store(sources):
         run_store(
@@ -192,7 +214,7 @@ def _check_stdin(source: Path | None, *, in_place: bool) -> None:
 def _check_stdout(*, as_json: bool) -> None:
     if sys.stdout.isatty():
         raise OptionError(
-            "standard output is a terminal, and vectors are no text; "
+            "standard output is a terminal, and vectors are not text; "
             "pipe it on, or name a file with -o FILE"
         )
     if as_json:
@@ -273,5 +295,7 @@ def _print(report: Report, *, quiet: bool, as_json: bool) -> None:
         click.echo(json.dumps(report.as_dict()))
     elif not quiet:
         say(str(report))
+        if report.norms:
+            say(f"norms → {report.norms}")
         for note in report.notes:
             say(f"note: {note}")

@@ -63,7 +63,7 @@ debug_option = click.option("--debug", is_flag=True, help="Add the traceback to 
 def check_stdin() -> None:
     """Refuse to wait for what somebody might type."""
     if sys.stdin is None or sys.stdin.isatty():
-        raise OptionError("standard input is no pipe; name a SOURCE, or pipe one in")
+        raise OptionError("standard input is a terminal, not a pipe; name a SOURCE, or pipe one in")
 
 
 def open_stdin() -> Any:

@@ -10,7 +10,7 @@ import importlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from l2cli.errors import FormatError, OptionError, SourceError
+from l2cli.errors import DestinationError, FormatError, OptionError, SourceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,8 @@ class Format:
     is_table
         Whether its readers give :class:`~l2cli.formats.arrow_table.Table`, and its fresh
         writer takes one.
+    extend
+        ``module:function`` that adds an array of norms to a file of its own; empty for none.
     needs_name
         Whether a file without a name, which goes with its last descriptor, can't be opened.
     """
@@ -59,6 +61,7 @@ class Format:
     stream_reader: str = ""
     pipes: bool = False
     is_table: bool = False
+    extend: str = ""
     needs_name: bool = False
 
     @property
@@ -91,6 +94,7 @@ FORMATS = (
         "npz:NpzReader",
         "npz_fresh:FreshNpzWriter",
         ("assume_bfloat16",),
+        extend="npz_fresh:add_member",
     ),
     Format(
         "HDF5",
@@ -100,6 +104,7 @@ FORMATS = (
         "hdf5.fresh:FreshHdf5Writer",
         ("allow_external",),
         native=True,
+        extend="hdf5.norms:add_dataset",
         needs_name=True,
     ),
     Format(
@@ -109,6 +114,7 @@ FORMATS = (
         "parquet:ParquetReader",
         "parquet.fresh:FreshParquetWriter",
         native=True,
+        extend="parquet.norms:add_column",
         pipes=True,
         is_table=True,
     ),
@@ -158,6 +164,7 @@ _SUFFIX_HINTS = {
 }
 _READABLE = ".npy, .npz, HDF5, Parquet or Arrow IPC"
 _START_BYTES = 64
+_SMALL_BYTES = 2**20
 
 
 def detect(path: Path) -> Format:
@@ -223,6 +230,11 @@ def by_suffix(path: Path) -> Format | None:
     return next((kind for kind in FORMATS if kind.names(path)), None)
 
 
+def foreign(path: Path) -> str:
+    """Return what a suffix stands for that is never written; empty where it stands for nothing."""
+    return _SUFFIX_HINTS.get(path.suffix.lower(), "").partition(";")[0]
+
+
 def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat16: bool) -> Reader:
     """Open ``path`` as a file of ``kind``.
 
@@ -268,6 +280,31 @@ def fresh_writer(kind: Format) -> type[FreshWriter]:
     """Return the class that writes files of ``kind`` that are like no source."""
     writer: type[FreshWriter] = _load(kind.fresh)
     return writer
+
+
+def extend(path: Path, kind: Format, name: str, norms: Path) -> None:
+    """Add to a file of ``kind`` the norms that the rows of one of its arrays had.
+
+    Parameters
+    ----------
+    name
+        What they are called in it.
+    norms
+        An ``.npy`` of float64.
+
+    Raises
+    ------
+    DestinationError
+        Where it holds something of that name, or can't hold them.
+    """
+    import numpy as np
+
+    # Mapped where it is large: it is our own, so nobody cuts it off meanwhile.
+    values = np.load(norms, mmap_mode="r" if norms.stat().st_size > _SMALL_BYTES else None)
+    try:
+        _load(kind.extend)(path, name, values)
+    except OSError as exc:
+        raise DestinationError(f"{path} can't be written: {exc.strerror or exc}") from exc
 
 
 def _load(name: str) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2cli.errors import DestinationError
 from l2cli.formats.fresh import FreshWriter
 from l2cli.formats.npy_header import fresh_header
 from l2cli.formats.raw import byte_view
@@ -61,3 +62,12 @@ class FreshNpzWriter(FreshWriter):
         if self._member is not None:
             self._member.close()
             self._member = None
+
+
+def add_member(path: Path, name: str, norms: np.ndarray[Any, Any]) -> None:
+    """Add an array to an archive."""
+    with zipfile.ZipFile(path, "a") as archive:
+        if f"{name}.npy" in archive.namelist():
+            raise DestinationError(f"{path} holds an array '{name}' already; choose another name")
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array(member, norms)

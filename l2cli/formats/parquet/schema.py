@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from l2cli.formats.parquet.columns import Columns
     from l2cli.formats.parquet.footer import Footer
 
-_ARROW_SCHEMA = b"ARROW:schema"
+ARROW_SCHEMA = b"ARROW:schema"
 _TYPE_FIELDS = {
     ElementField.TYPE,
     ElementField.LENGTH,
@@ -54,10 +54,10 @@ def changed_metadata(footer: Footer, changes: Sequence[Change[Columns]]) -> Stru
             for leaf in change.columns.leaves:
                 number = footer.leaves[leaf].element
                 elements[number] = _retyped_element(elements[number], change.dtype)
-        if _ARROW_SCHEMA in key_values:
-            stored = base64.b64decode(key_values[_ARROW_SCHEMA])
+        if ARROW_SCHEMA in key_values:
+            stored = base64.b64decode(key_values[ARROW_SCHEMA])
             schema = changed_schema(pa.ipc.read_schema(pa.py_buffer(stored)), change)
-            key_values[_ARROW_SCHEMA] = base64.b64encode(schema.serialize())
+            key_values[ARROW_SCHEMA] = base64.b64encode(schema.serialize())
         key_values = changed_words(key_values, change)
     if not changes:
         return footer.struct
