@@ -82,7 +82,9 @@ def test_a_store_names_only_what_is_not_unit(tmp_path: Path, unit: Path) -> None
         "store/1.npy"
     ]
     assert "\nall arrays\n  1,500 rows: 1,000 unit, 500 not unit\n" in done.out
-    assert done.out.splitlines()[-1] == "no: 500 of 1,500 rows in 3 arrays are not unit"
+    assert done.out.splitlines()[-1] == (
+        "no: 500 of 1,500 rows in 3 arrays are not unit; 1 of 4 files could not be read"
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["-"]])
