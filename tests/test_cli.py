@@ -346,6 +346,22 @@ def test_closed_or_full_streams_are_no_failure(source: Path, redirect: str) -> N
     assert np.load(source.with_name("x.normalized.npy")).shape == (200, 20)
 
 
+def test_vectors_that_have_nowhere_to_go_are_an_error(source: Path) -> None:
+    command = " ".join(f"'{part}'" for part in _program("normalize", str(source), "-o", "-"))
+    done = subprocess.run(
+        ["bash", "-c", f"{command} >&-"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr == "l2norm: standard output is closed; name a file with -o FILE\n"
+
+
+def test_a_note_is_told_once(source: Path) -> None:
+    arrays: dict[str, Any] = {"emb": np.load(source), "other": np.load(source)}
+    np.savez(source.with_suffix(".npz"), **arrays)
+    done = l2norm("normalize", source.with_suffix(".npz"))
+    assert done.err.count("'other' stayed as it was; -s takes it too") == 1
+
+
 def test_a_backend_that_dies_is_said(source: Path) -> None:
     done = l2norm("normalize", source, XLA_FLAGS="--xla_no_such_flag=1")
     assert done.code == 3

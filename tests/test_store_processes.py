@@ -205,6 +205,20 @@ def test_kill_9_at_fifty_instants(store: Path, tmp_path: Path) -> None:
     _kill_and_resume(store, tmp_path, 50)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.5, 0.7, 0.9])
+def test_an_interrupt_ends_a_run_in_one_process_cleanly(tmp_path: Path, seconds: float) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    for index in range(60):
+        np.save(store / f"{index}.npy", np.ones((3000, 128), "f4"))
+    process = start("normalize", store, "--jobs", "1")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    # -2 where it came before the command listens; never SIGABRT, as at Python's own end.
+    assert process.returncode in (130, -signal.SIGINT)
+
+
 def test_two_runs_at_once_are_refused(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

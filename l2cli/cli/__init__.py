@@ -5,6 +5,7 @@ Nothing that a command needs is imported before the command runs, so that ``--he
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shlex
@@ -81,26 +82,32 @@ def main() -> NoReturn:
     """Run the command and exit, with one line for whatever went wrong."""
     open_streams()
     interruption.listen()
+    code = _exit_code()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)  # Python's own end would crash a thread that still imports a backend.
+
+
+def _exit_code() -> int:
     try:
         _run()
     except click.exceptions.Exit as exc:
-        sys.exit(exc.exit_code)
+        return exc.exit_code
     except BrokenPipeError:
         discard_output()  # The reader has gone, as `head` does.
-        sys.exit(EXIT_BROKEN_PIPE)
+        return EXIT_BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         say(INTERRUPTED)
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except click.UsageError as exc:
         where = exc.ctx.command_path if exc.ctx else "l2norm"
         message = exc.format_message().rstrip(".")
         say(f"l2norm: {message}{' See' if message.endswith('?') else '; see'} {where} --help")
-        sys.exit(EXIT_USAGE)
-    except (L2NormError, click.ClickException) as exc:
-        _fail(exc)
+        return EXIT_USAGE
     except Exception as exc:
-        _fail(exc)
-    sys.exit(0)
+        return _fail(exc)
+    return 0
 
 
 def _run() -> None:
@@ -116,7 +123,7 @@ def _run() -> None:
         raise
 
 
-def _fail(exc: Exception) -> NoReturn:
+def _fail(exc: Exception) -> int:
     if "--debug" in sys.argv:
         import traceback
 
@@ -130,4 +137,4 @@ def _fail(exc: Exception) -> NoReturn:
     say(f"l2norm: {message}")
     if "--json" in sys.argv:
         answer({"error": message})
-    sys.exit(EXIT_USAGE if isinstance(exc, OptionError) else EXIT_FAILED)
+    return EXIT_USAGE if isinstance(exc, OptionError) else EXIT_FAILED

@@ -24,8 +24,8 @@ from l2cli.cli.options import (
     progress_option,
 )
 from l2cli.cli.store import is_store, run_store, store_options
-from l2cli.cli.terminal import say
-from l2cli.errors import OptionError
+from l2cli.cli.terminal import is_closed, say
+from l2cli.errors import DestinationError, OptionError
 
 if TYPE_CHECKING:
     from l2cli.report import Report
@@ -212,6 +212,8 @@ def _check_stdin(source: Path | None, *, in_place: bool) -> None:
 
 
 def _check_stdout(*, as_json: bool) -> None:
+    if is_closed(1):
+        raise DestinationError("standard output is closed; name a file with -o FILE")
     if sys.stdout.isatty():
         raise OptionError(
             "standard output is a terminal, and vectors are not text; "

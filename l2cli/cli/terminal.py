@@ -48,13 +48,21 @@ def answer(held: dict[str, Any]) -> None:
         discard_output()
 
 
+_closed: set[int] = set()
+
+
 def open_streams() -> None:
     """Open on nothing what the caller closed, so that no file is mistaken for a stream."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
+        _closed.add(descriptor)
     os.close(descriptor)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def is_closed(descriptor: int) -> bool:
+    """Whether the caller had closed a standard stream."""
+    return descriptor in _closed
 
 
 def discard_output() -> None:
