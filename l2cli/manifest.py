@@ -114,7 +114,7 @@ class Manifest:
                 return
 
     def load(self) -> bool:
-        """Read what was done, cut off a torn last line, and return whether there was a manifest.
+        """Read what was done, cut off a torn last line, and return whether to go on from there.
 
         Raises
         ------
@@ -128,6 +128,8 @@ class Manifest:
             os.ftruncate(self._file, whole)
         header, self.records = _parse(held[:whole].splitlines())
         if header is None:
+            return False
+        if header != self._header and not _binds(self.records):
             return False
         _compare(self._folder, header, self._header)
         return True
@@ -196,9 +198,14 @@ def peek(folder: str, header: dict[str, Any]) -> dict[str, Record]:
             found, records = _parse(file)
     except OSError:
         found, records = None, {}
-    if found is not None:
+    if found is not None and _binds(records):
         _compare(folder, found, header)
     return records
+
+
+def _binds(records: dict[str, Record]) -> bool:
+    """Whether a run went far enough for the next to have to be like it: a shard is done."""
+    return any(record.status == "done" for record in records.values())
 
 
 def _path(folder: str) -> str:

@@ -156,6 +156,7 @@ def normalize_store(
     )
     with contextlib.ExitStack() as stack:
         manifest, records = _begin(stack, plan, header, wishes)
+        _note_gone(plan, records)
         run = _Run(plan, records, manifest, report, on_event)
         run.run(runner, wishes)
     _judge(report, plan, options)
@@ -187,6 +188,13 @@ def _begin(
         ) from exc
     _make_folders(plan)
     return manifest, manifest.records
+
+
+def _note_gone(plan: Plan, records: dict[str, Record]) -> None:
+    gone = list(records.keys() - {task.name for task in plan.tasks})
+    if gone:
+        them = f"{min(gone)} and {len(gone) - 1:,} more" if len(gone) > 1 else gone[0]
+        plan.notes.append(f"what became of {them} stays, though the source is gone or left out")
 
 
 def _check_root(root: str, wishes: StoreOptions) -> None:

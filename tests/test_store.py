@@ -132,6 +132,21 @@ def test_other_options_are_refused_unless_overwritten(store: Path) -> None:
     assert result.shape == (20, 4)
 
 
+def test_a_run_that_came_to_nothing_binds_nobody(store: Path) -> None:
+    report = _run(store, options=NormalizeOptions(truncate_dim=1000))
+    assert set(_some(report)) == {"failed", "copied"}
+    four = NormalizeOptions(truncate_dim=4)
+    assert _some(_run(store, options=four, dry_run=True))["done"]
+    assert set(_some(_run(store, options=four))) == {"done", "copied"}
+
+
+def test_results_whose_source_is_gone_are_named(store: Path) -> None:
+    _run(store)
+    (store / "img_emb" / "img_emb_0.npy").unlink()
+    note = "what became of img_emb/img_emb_0.npy stays, though the source is gone or left out"
+    assert note in _run(store).notes
+
+
 def test_another_version_and_another_source_are_refused(store: Path) -> None:
     _run(store)
     target = store.with_name("store.normalized")
