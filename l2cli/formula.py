@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _HALF_DTYPES = frozenset({"float16", "bfloat16"})
 _LARGEST_FLOAT32_EPSILON = 2.0**240
 """Up to this lower bound on the sum, a scale is a normal float32 number."""
+_LARGEST_FLOAT16 = 65504.0
 _LARGEST_FLOAT64 = 1.7976931348623157e308
 _SAFE_EXPONENTS = {"bfloat16": 42, "float32": 42, "float64": 341}
 """A third of a dtype's exponents. The squares of numbers between 2 to that power and one over it
@@ -40,6 +41,8 @@ def normalized(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
     epsilon
         Lower bound on the sum of squares.
     """
+    if dtype_of(x) == "float16":
+        x = _with_finite_gradient(x)
     if keras.backend.backend() == "jax":
         return _normalized_by_jax(x, axes, epsilon)
     return graph(x, axes, epsilon)
@@ -162,6 +165,20 @@ def _power_of_two(peak: Any, safe: int) -> Any:
     low, high = ops.full_like(peak, 2.0**-safe), ops.full_like(peak, 2.0**safe)
     power = ops.where(peak < low, 2.0 ** (2 * safe), ops.ones_like(peak))
     return ops.where(peak > high, 2.0 ** (-2 * safe), power)
+
+
+@ops.custom_gradient  # type: ignore[untyped-decorator]
+def _with_finite_gradient(x: Any) -> tuple[Any, Callable[..., Any]]:
+    """Return ``x``, whose gradient is cut off at the largest number of float16.
+
+    Under the floor it is ``1 / sqrt(epsilon)``: with the usual epsilon, a million.
+    """
+
+    def gradient(*arguments: Any, upstream: Any = None) -> Any:
+        (upstream,) = arguments if upstream is None else (upstream,)
+        return ops.clip(upstream, -_LARGEST_FLOAT16, _LARGEST_FLOAT16)
+
+    return x, gradient
 
 
 def _normalized_by_jax(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:

@@ -31,7 +31,8 @@ def l2_normalize(x: Any, axis: Axis = -1, epsilon: float = 1e-12) -> Any:
     NaN or Inf anywhere in a vector makes NaN of what it is divided by.
 
     The gradient is that of the formula: where the sum of squares is not above ``epsilon`` it is
-    ``1 / sqrt(epsilon)`` times what comes in; at a zero vector with an ``epsilon`` of 0, zero.
+    ``1 / sqrt(epsilon)`` times what comes in; at a zero vector with an ``epsilon`` of 0, zero. In
+    float16 it is cut off at 65504.
 
     Example:
 

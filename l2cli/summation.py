@@ -27,7 +27,8 @@ def tree_sum(terms: Any, axis: int) -> Any:
         The axis to sum along, 0 or more.
     """
     leftovers = []
-    while (length := terms.shape[axis]) > 1:
+    while terms.shape[axis] > 1:  # Without :=, which TensorFlow's AutoGraph warns of.
+        length = terms.shape[axis]
         half = length // 2
         if length % 2:
             leftovers.append(_cut(terms, axis, length - 1, length))
@@ -45,7 +46,8 @@ def compensated_tree_sum(terms: Any, axis: int) -> tuple[Any, Any]:
     """
     leftovers = []
     errors = terms * 0.0
-    while (length := terms.shape[axis]) > 1:
+    while terms.shape[axis] > 1:
+        length = terms.shape[axis]
         half = length // 2
         if length % 2:
             last = (length - 1, length)

@@ -284,6 +284,17 @@ def test_the_gradient_of_a_zero_row_is_finite_and_right(
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_gradient_of_a_zero_row_is_finite_with_the_usual_epsilon(
+    backend: BackendProcess, dtype: Any
+) -> None:
+    weights = np.array([[1.0, -2.0, 0.5]] * 3, dtype)
+    gradient = backend.call(_gradient, ROWS.astype(dtype), weights, 1e-12).astype("f8")
+    limit = 65504 if dtype == "float16" else np.inf
+    expected = np.clip(weights[1].astype("f8") * 1e6, -limit, limit)
+    np.testing.assert_allclose(gradient[1], expected, rtol=0.01)
+
+
 @pytest.mark.parametrize(
     ("dtype", "scale"),
     [("float32", 1e25), ("float32", 1e-25), ("float64", 1e200), ("float64", 1e-200)],
