@@ -69,5 +69,5 @@ pl.scan_parquet(sys.argv[1]).sink_parquet(sys.argv[2], compression="snappy")
 DUCKDB = _python("""
 import sys
 import duckdb
-duckdb.sql(f"COPY '{sys.argv[1]}' TO '{sys.argv[2]}' (FORMAT parquet)")
+duckdb.sql("COPY '%s' TO '%s' (FORMAT parquet)" % tuple(sys.argv[1:]))
 """)

@@ -61,6 +61,7 @@ class Command:
         process = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", line],
             env={**os.environ, **self.environ},
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         _, status, usage = os.wait4(process.pid, 0)
