@@ -103,7 +103,7 @@ class FreshPlan(Plan):
             self.outputs |= {array.name: array for array in beside}
         left_out = reader.leftovers(self.outputs)
         if left_out:
-            reader.notes.append(f"left out, as {kind.name} has no place for it: {brief(left_out)}")
+            reader.notes.append(f"left out, as {kind.name} has no place for it: {_named(left_out)}")
         for name, output in self.outputs.items():
             self.outputs[name] = replace(output, name=output.name or UNNAMED)
 
@@ -128,15 +128,16 @@ class FreshPlan(Plan):
         if len(self.arrays) > 1 and not self._writer.holds_several:
             choices = " or ".join(f"-s '{array.name}'" for array in self.arrays[:4])
             raise SelectionError(
-                f"{name} holds one array, and {len(self.arrays)} are chosen; choose with {choices}"
+                f"{self.reader.path}: {name} holds one array, and {len(self.arrays)} are chosen; "
+                f"choose with {choices}"
             )
         for output in self.outputs.values():
             if refusal := self._writer.refusal(output):
-                raise DestinationError(f"{output.label}: {refusal}")
+                raise DestinationError(f"{self.reader.path}: {output.label}: {refusal}")
         lengths = {array.num_rows for array in self.arrays}
         if self._writer.side_by_side and len(lengths) > 1:
             raise DestinationError(
-                f"{name} holds columns of one length, and the arrays chosen have "
+                f"{self.reader.path}: {name} holds columns of one length, and those chosen have "
                 f"{', '.join(f'{length:,}' for length in sorted(lengths))} rows; choose with -s"
             )
 
@@ -144,6 +145,11 @@ class FreshPlan(Plan):
         if array.name in self.outputs or array.refusal or self._writer.refusal(array):
             return False
         return not self._writer.side_by_side or array.num_rows == self.arrays[0].num_rows
+
+
+def _named(lost: list[str]) -> str:
+    """Return what is lost in a conversion: all names that one can read in a minute."""
+    return brief(lost, 30)
 
 
 @contextlib.contextmanager
@@ -170,6 +176,6 @@ def transcoded(
             other.notes += reader.notes
             if dropped:
                 other.notes.append(
-                    f"left out, as {kind.name} has no place for it: {brief(dropped)}"
+                    f"left out, as {kind.name} has no place for it: {_named(dropped)}"
                 )
             yield other

@@ -7,8 +7,6 @@ from typing import Any
 
 Shape = tuple[int | None, ...]
 
-_NAMED = 3
-
 
 @dataclass
 class Counts:
@@ -127,10 +125,10 @@ def shape_text(shape: Shape) -> str:
     return " × ".join("?" if length is None else f"{length:,}" for length in shape) or "scalar"
 
 
-def brief(names: list[str]) -> str:
-    """Return names for people: the first few, and how many more there are."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
+def brief(names: list[str], most: int = 3) -> str:
+    """Return names for people: the first few, ``most`` of them, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _describe(array: ArrayReport) -> str:

@@ -119,7 +119,7 @@ def find_route(
     else:
         target = StreamDestination(destination)
     named = target.kind
-    if in_place or (isinstance(destination, Path) and origin.kind.names(destination)):
+    if in_place or _keeps_form(source, destination, origin.kind):
         named = origin.kind
     elif is_default:
         # A source that is named like another format is not converted unasked.
@@ -137,6 +137,17 @@ def find_route(
     kind = named or wanted
     target.check(kind)
     return Route(origin, target, kind, in_place, _norms(norms, source, destination, overwrite))
+
+
+def _keeps_form(source: object, destination: object, kind: Format) -> bool:
+    """Whether a destination's suffix may stand for the very form of the source.
+
+    ``.arrow`` may for a stream too, but not beside a source that says ``.arrows``.
+    """
+    if not isinstance(destination, Path) or not kind.names(destination):
+        return False
+    own = isinstance(source, Path) and source.suffix.lower() == kind.suffixes[0]
+    return destination.suffix.lower() == kind.suffixes[0] or not own
 
 
 def _norms(

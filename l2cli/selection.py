@@ -55,8 +55,9 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
             f"{names}{' …' if len(preferred) > 4 else ''}; -s may be given more than once"
         )
     left = [f"'{array.name}'" for array in candidates if array not in preferred]
-    if left:
-        reader.notes.append(f"{brief(left)} stayed as it was; -s takes it too")
+    note = f"{brief(left)} stayed as it was; -s takes it too"
+    if left and note not in reader.notes:
+        reader.notes.append(note)
     return preferred
 
 

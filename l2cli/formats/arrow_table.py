@@ -74,7 +74,10 @@ class FreshTableWriter(FreshWriter):
         if output.dtype not in ARROW_TYPES:
             return f"{cls.format_name} can't hold {output.dtype}; use --dtype float16 or float32"
         if len(output.shape) > 2:
-            return f"{cls.format_name} holds rows of numbers, not {len(output.shape)} axes"
+            return (
+                f"{cls.format_name} holds rows of numbers, not {len(output.shape)} axes; "
+                "convert to npy, npz or HDF5"
+            )
         return ""
 
     def write(self, batch: Batch) -> None:
