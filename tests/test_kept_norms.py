@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -108,6 +110,35 @@ def test_a_parquet_column_stands_beside_the_rest(tmp_path: Path) -> None:
     statistics = file.metadata.row_group(0).column(2).statistics
     assert statistics.min == 0
     assert statistics.null_count == sum(i % 7 == 3 for i in range(77))
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"write_page_index": True},
+        {"data_page_version": "2.0"},
+        {"store_schema": False},
+        {"compression": "zstd"},
+    ],
+    ids=lambda wishes: next(iter(wishes)),
+)
+def test_other_readers_find_the_column_too(tmp_path: Path, wishes: dict[str, Any]) -> None:
+    rows = _rows()
+    words = pa.array([f"word {index % 7}" for index in range(300)]).dictionary_encode()
+    table = pa.table({"word": words, "emb": pa.array(rows.tolist(), pa.list_(pa.float32(), 16))})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=77, **wishes)
+    normalize_file(
+        tmp_path / "x.parquet", tmp_path / "y.parquet", NormalizeOptions(norms_name="norm")
+    )
+    large = pl.col("norm") > 30
+    expected = _norms(rows)[_norms(rows) > 30]
+    found = pl.scan_parquet(tmp_path / "y.parquet").filter(large).select("norm", "word").collect()
+    np.testing.assert_allclose(found["norm"].to_numpy(), expected, rtol=1e-15)
+    frame = pd.read_parquet(tmp_path / "y.parquet")
+    assert frame.columns.tolist() == ["word", "emb", "norm"]
+    np.testing.assert_allclose(frame["norm"], _norms(rows), rtol=1e-15)
+    filtered = pq.read_table(tmp_path / "y.parquet", filters=[("norm", ">", 30)])
+    assert filtered.num_rows == len(expected)
 
 
 def test_an_empty_row_group_gets_an_empty_chunk(tmp_path: Path) -> None:
