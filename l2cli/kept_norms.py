@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
+_FILLED_ROWS = 2**16
+
+
 class KeptNorms(contextlib.ExitStack):
     """The norms of the rows of some arrays, each array's in an ``.npy`` that is gone at the end.
 
@@ -78,17 +81,23 @@ class NormsFile:
             numbers = np.arange(batch.start, last + 1)
         else:
             numbers = np.asarray(batch.row_numbers)
+        self._fill(int(numbers[0]))
         block = self._block(last + 1)
         block[numbers - self._num_rows] = batch.norms
         self._append(block)
 
     def finish(self, num_rows: int) -> Path:
         """Bring it to ``num_rows`` and close it."""
-        self._append(self._block(num_rows))
+        self._fill(num_rows)
         self._file.seek(0)
         self._write_header()
         self._file.close()
         return self._path
+
+    def _fill(self, stop: int) -> None:
+        """Write NaN up to row ``stop``, some at a time: there may be no end of null rows."""
+        while self._num_rows < stop:
+            self._append(self._block(min(stop, self._num_rows + _FILLED_ROWS)))
 
     def _block(self, stop: int) -> Array:
         return np.full((stop - self._num_rows, *self._row_shape), np.nan)

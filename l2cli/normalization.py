@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
     Chosen = list[tuple[ArraySpec, ArraySpec]]
+
+
+_HARMLESS_EPSILON = 0.9
+"""A lower bound on sums of squares that no unit row of any dtype is under."""
 
 
 def normalize_file(
@@ -141,6 +146,12 @@ def _check_wishes(route: Route, options: NormalizeOptions, chosen: Chosen) -> No
             f"{route.kind.name} has no place for norms beside the vectors; keep them in a file "
             "of their own with --norms FILE.npy"
         )
+    for array, _ in chosen:
+        if options.norms_name and fnmatchcase(options.norms_name, array.name):
+            raise OptionError(
+                f"norms called '{options.norms_name}' would be taken for {array.label}; "
+                "choose another name"
+            )
     if route.norms is not None and len(chosen) > 1:
         raise OptionError(
             f"{route.norms.label} is for one array, not {len(chosen)}; choose with -s"
@@ -156,6 +167,8 @@ def _stays(
     from l2cli.verification import unit_counts
 
     if route.kind is not route.source.kind or any(old != new for old, new in chosen):
+        return False
+    if options.epsilon > _HARMLESS_EPSILON:
         return False
     found = unit_counts(reader, [array for array, _ in chosen], options)
     if found is None:
@@ -188,8 +201,9 @@ def _write(
             run.keep_norms(stack)
         run.normalize(loading)
         run.tell(report)
-        if options.norms_name or route.norms:
-            _keep(run.norms(report), route, plan, options, report, path)
+        norms = run.norms(report) if options.norms_name or route.norms else {}
+        if options.norms_name and path is not None:
+            _add_norms(norms, path, route, plan, options.norms_name)
         if options.verify and path is not None:
             from l2cli.verification import verify
 
@@ -197,27 +211,21 @@ def _write(
             verify(path, route.kind, route.destination.label, written, options)
             report.verified = True
         route.source.check_unchanged()
+        if route.norms is not None:  # Last, for they say nothing without the vectors.
+            (file,) = norms.values()
+            route.norms.copy(file, None)
+            report.norms = route.norms.label
 
 
-def _keep(
-    norms: dict[str, Path],
-    route: Route,
-    plan: Plan,
-    options: NormalizeOptions,
-    report: Report,
-    path: Path | None,
+def _add_norms(
+    norms: dict[str, Path], path: Path, route: Route, plan: Plan, norms_name: str
 ) -> None:
-    """Put the norms that rows had where they were asked for."""
+    """Add the norms that rows had to the file that was written."""
     from l2cli.formats import extend
 
     for name, file in norms.items():
-        if options.norms_name and path is not None:
-            own = f"{plan.outputs[name].name}_{options.norms_name}"
-            added = options.norms_name if len(norms) == 1 else own
-            extend(path, route.kind, added, file)
-        if route.norms is not None:
-            route.norms.copy(file, None)
-            report.norms = route.norms.label
+        own = f"{plan.outputs[name].name}_{norms_name}"
+        extend(path, route.kind, norms_name if len(norms) == 1 else own, file)
 
 
 def _begin_loading(plan: Plan, options: NormalizeOptions) -> Thread | None:

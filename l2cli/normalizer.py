@@ -81,6 +81,17 @@ class Normalizer(ABC):
             At the first row that the options don't let pass.
         """
 
+    @property
+    def norms(self) -> Array:
+        """The norms of vectors along axis 0: of the shape of the axes that they don't lie along.
+
+        Zeros where no row came.
+        """
+        lengths = [
+            n or 0 for axis, n in enumerate(self._output.shape) if axis not in self.vectors.axes
+        ]
+        return np.zeros(lengths)
+
     def _count(self, sums: Array, trusted: Array) -> None:
         self.counts.num_rows += sums.size
         floored = sums.reshape(trusted.shape) < self._options.epsilon
@@ -131,18 +142,20 @@ class EmptyNormalizer(Normalizer):
     def normalize(self, batch: Batch) -> Batch:
         free = [n for axis, n in enumerate(batch.rows.shape) if axis not in self.vectors.axes]
         rows = batch.rows.astype(numpy_dtype(self._output.dtype))
-        return replace(batch, rows=rows, norms=np.zeros(free) if self.keeps_norms else None)
+        keeps_norms = self.keeps_norms and 0 not in self.vectors.axes
+        return replace(batch, rows=rows, norms=np.zeros(free) if keeps_norms else None)
 
 
 class SpanningNormalizer(Normalizer):
     """Vectors that lie along axis 0, and so across batches: one pass to sum, one to scale."""
 
     passes = 2
-    _all: SpanningSums
+    _all: SpanningSums | None = None
 
     @property
     def norms(self) -> Array:
-        """The norms of all vectors: of the shape of the axes that they don't lie along."""
+        if self._all is None:
+            return super().norms
         norms = np.array(np.sqrt(self._all.sums.reshape(self._all.extreme.shape)))
         norms[self._all.extreme] = self._all.norms.value
         return norms
@@ -161,6 +174,7 @@ class SpanningNormalizer(Normalizer):
         self.counts.null += batch.num_null
         if not len(rows):
             return replace(batch, rows=rows.astype(numpy_dtype(self._output.dtype)))
+        assert self._all is not None
         normalized = self.vectors.run("scale", rows, self._all.sums)[0]
         if self._all.extreme.any():
             normalized = self._mended(normalized, rows, self._all.extreme, self._all.norms)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.graph import load_backend
 from l2cli.kept_norms import KeptNorms
-from l2cli.normalizer import SpanningNormalizer, make_normalizer
+from l2cli.normalizer import make_normalizer
 from l2cli.pipeline import computed_ahead, read_ahead
 from l2cli.sources import read
 
@@ -88,10 +88,11 @@ class Run:
 
     def keep_norms(self, stack: contextlib.ExitStack) -> None:
         """Keep the norms that the rows had until ``stack`` is closed."""
+        axes = {name: each.vectors.axes for name, each in self._normalizers.items()}
         arrays = [
-            (array, self._normalizers[array.name].vectors.axes)
+            (array, axes[array.name])
             for array in self._plan.arrays
-            if array.name in self._normalizers
+            if 0 not in axes.get(array.name, (0,))
         ]
         self._norms = stack.enter_context(KeptNorms(arrays))
         for normalizer in self._normalizers.values():
@@ -106,7 +107,7 @@ class Run:
             What :meth:`tell` told.
         """
         for name, normalizer in self._normalizers.items():
-            if isinstance(normalizer, SpanningNormalizer):
+            if 0 in normalizer.vectors.axes:
                 self._norms.put(name, normalizer.norms)
         return self._norms.finish({each.name: each.shape[0] or 0 for each in report.arrays})
 

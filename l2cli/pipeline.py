@@ -81,8 +81,11 @@ def _read_at_once(batches: Iterable[Batch], *, may_wait: bool) -> Iterator[Itera
         yield read()
     finally:
         is_closed.set()
-        if lock.acquire(blocking=not may_wait) and isinstance(source, Generator):
-            source.close()
+        if lock.acquire(blocking=not may_wait):
+            with contextlib.ExitStack() as stack:
+                stack.callback(lock.release)
+                if isinstance(source, Generator):
+                    source.close()
 
 
 @contextlib.contextmanager

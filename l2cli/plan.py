@@ -124,9 +124,7 @@ def make_plan(
         if not source.exists():
             raise SourceError(f"{source}: there is no such file or folder")
     root = _find_root(sources, destination, wishes)
-    for each in filter(None, (root, *sources) if wishes.norms else ()):
-        if os.path.realpath(each) == os.path.realpath(str(wishes.norms)):
-            raise OptionError(f"{wishes.norms} holds the vectors; name another folder for norms")
+    _keep_norms_apart(sources, root, wishes)
     plan = Plan(str(root) if root else "")
     for source in sources:
         if source.is_dir():
@@ -168,6 +166,17 @@ def _keep_apart(source: Path, root: str, wishes: StoreOptions) -> None:
     for one, other in ((inner, outer), (outer, inner)):
         if os.path.commonpath((one, other)) == other:
             raise OptionError(f"{one} is inside {other}; name a folder outside with -o")
+
+
+def _keep_norms_apart(sources: Sequence[Path], root: Path | None, wishes: StoreOptions) -> None:
+    """Refuse a folder for norms that lies in one of vectors, or around it."""
+    if wishes.norms is None:
+        return
+    own = os.path.realpath(wishes.norms)
+    folders = [source for source in sources if source.is_dir()] + ([root] if root else [])
+    for folder in map(os.path.realpath, folders):
+        if os.path.commonpath((own, folder)) in (own, folder):
+            raise OptionError(f"{wishes.norms} holds vectors; name another folder for norms")
 
 
 def _plan_folder(
@@ -292,16 +301,18 @@ def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, wishes: Stor
 
 def _refuse_clashes(plan: Plan, sources: Sequence[Path], wishes: StoreOptions) -> None:
     """Refuse two files for one destination, and a destination that is a source."""
-    if len(sources) == 1 and not wishes.destination_format:
+    if len(sources) == 1 and not (wishes.destination_format or wishes.norms):
         return
     way_out = "leave one out with --exclude" if len(sources) == 1 else "take one of them at a time"
     files = {os.path.realpath(source) for source in sources if source.is_file()}
     taken: dict[str, str] = {}
     for task in plan.tasks:
-        for path in {task.destination, task.path_of("copied")}:
+        for path in {task.destination, task.path_of("copied"), task.norms or task.destination}:
             before = taken.setdefault(path, task.source)
             if before is not task.source:
                 raise OptionError(f"{before} and {task.source} would both become {path}; {way_out}")
+        if task.norms and os.path.realpath(task.norms) in files:
+            raise OptionError(f"{task.norms} is a source; name another folder for norms")
         if files and not wishes.in_place and os.path.realpath(task.destination) in files:
             raise OptionError(
                 f"{task.source} would become {task.destination}, which is a source too; "

@@ -169,6 +169,7 @@ def _begin(
 ) -> tuple[Manifest | None, dict[str, Record]]:
     """Take possession of the destination, and return its manifest and what is done."""
     if not plan.root:
+        _check_norms(plan, wishes)
         return None, {}
     _check_root(plan.root, wishes)
     if wishes.dry_run:
@@ -180,6 +181,7 @@ def _begin(
         manifest = stack.enter_context(Manifest(plan.root, header))
         manifest.lock()
         if wishes.overwrite or not manifest.load():
+            _check_norms(plan, wishes)
             manifest.start()
         _sweep(plan.root)
     except OSError as exc:
@@ -188,6 +190,15 @@ def _begin(
         ) from exc
     _make_folders(plan)
     return manifest, manifest.records
+
+
+def _check_norms(plan: Plan, wishes: StoreOptions) -> None:
+    """Refuse to replace norms, or whatever stands in their place, that no run of ours wrote."""
+    for task in plan.tasks:
+        if task.norms and not wishes.overwrite and os.path.lexists(task.norms):
+            raise DestinationError(
+                f"{task.norms} exists; replace it with --overwrite, or name another folder"
+            )
 
 
 def _note_gone(plan: Plan, records: dict[str, Record]) -> None:

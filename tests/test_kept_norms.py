@@ -210,6 +210,77 @@ def test_what_has_no_place_for_norms_says_so(tmp_path: Path) -> None:
     assert options.norms_name == "n"
 
 
+def test_nothing_is_replaced_by_norms_unasked(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (store / "sub").mkdir(parents=True)
+    np.save(store / "x.npy", _rows())
+    np.save(store / "sub" / "x.npy", _rows())
+    for folder in (store / "sub", tmp_path, tmp_path / "store.normalized" / "norms"):
+        with pytest.raises(OptionError, match="holds vectors; name another folder for norms"):
+            normalize_store([store], wishes=StoreOptions(norms=folder), runner=Here())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x.npy").write_text("precious")
+    wishes = StoreOptions(norms=tmp_path / "other")
+    with pytest.raises(DestinationError, match=r"x\.npy exists; replace it with --overwrite"):
+        normalize_store([store], wishes=wishes, runner=Here())
+    assert (tmp_path / "other" / "x.npy").read_text() == "precious"
+    two = [store / "x.npy", store / "sub" / "x.npy"]
+    with pytest.raises(OptionError, match=r"would both become .*n.x.npy"):
+        normalize_store(two, wishes=StoreOptions(norms=tmp_path / "n"), runner=Here())
+
+
+def test_norms_are_not_there_without_the_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise DestinationError("not as it should be")
+
+    monkeypatch.setattr("l2cli.verification.verify", refuse)
+    np.save(tmp_path / "x.npy", _rows())
+    with pytest.raises(DestinationError, match="not as it should be"):
+        normalize_file(
+            tmp_path / "x.npy",
+            tmp_path / "y.npy",
+            NormalizeOptions(verify=True),
+            norms=tmp_path / "n.npy",
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_a_parquet_name_is_that_of_a_whole_column(tmp_path: Path) -> None:
+    pq.write_table(_table(_rows()), tmp_path / "x.parquet")
+    with pytest.raises(OptionError, match="'emb' would be taken for array 'emb'"):
+        normalize_file(tmp_path / "x.parquet", options=NormalizeOptions(norms_name="emb"))
+    options = NormalizeOptions(norms_name="element")  # What the list's own values are called.
+    normalize_file(tmp_path / "x.parquet", tmp_path / "y.parquet", options)
+    assert pq.read_table(tmp_path / "y.parquet").column_names == ["id", "emb", "element"]
+    table = pa.table({"s": [{"a": 1}], "emb": pa.array([[1.0, 2.0]], pa.list_(pa.float32()))})
+    pq.write_table(table, tmp_path / "s.parquet")
+    with pytest.raises(DestinationError, match="holds a column 's' already"):
+        normalize_file(tmp_path / "s.parquet", options=NormalizeOptions(norms_name="s"))
+
+
+def test_no_other_file_is_written_to_through_a_link(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.create_group("g")
+    before = (tmp_path / "other.h5").read_bytes()
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["emb"] = _rows()
+        file["ext"] = h5py.ExternalLink("other.h5", "/g")
+    with pytest.raises(DestinationError, match="'ext' leads to another file"):
+        normalize_file(tmp_path / "x.h5", options=NormalizeOptions(norms_name="ext/n"))
+    assert (tmp_path / "other.h5").read_bytes() == before
+
+
+def test_arrays_without_rows_or_components_have_norms_too(tmp_path: Path) -> None:
+    for shape, axis, expected in (((0, 5), 0, (5,)), ((5, 0), 0, (0,)), ((5, 0), 1, (5,))):
+        np.save(tmp_path / "x.npy", np.empty(shape, "f4"))
+        options = NormalizeOptions(axis=(axis,))
+        source, norms = tmp_path / "x.npy", tmp_path / "n.npy"
+        normalize_file(source, tmp_path / "y.npy", options, norms=norms, overwrite=True)
+        np.testing.assert_array_equal(np.load(norms), np.zeros(expected))
+
+
 def test_a_store_keeps_the_norms_of_each_shard(tmp_path: Path) -> None:
     rows, store = _rows(), tmp_path / "store"
     (store / "a").mkdir(parents=True)
@@ -222,5 +293,5 @@ def test_a_store_keeps_the_norms_of_each_shard(tmp_path: Path) -> None:
         np.load(tmp_path / "norms" / "a" / "x.npy"), _norms(rows), rtol=1e-15
     )
     assert len(np.load(tmp_path / "norms" / "x.parquet.npy")) == 300
-    with pytest.raises(OptionError, match="name another folder for norms"):
+    with pytest.raises(OptionError, match="holds vectors; name another folder for norms"):
         normalize_store([store], wishes=StoreOptions(norms=store), runner=Here())

@@ -141,6 +141,9 @@ def test_what_is_not_unit_or_is_to_change_is_normalized(tmp_path: Path) -> None:
     shorter = NormalizeOptions(if_needed=True, truncate_dim=8)
     assert not normalize_file(tmp_path / "unit.npy", tmp_path / "t.npy", shorter).already_unit
     assert not normalize_file(tmp_path / "unit.npy", tmp_path / "t.h5", IF_NEEDED).already_unit
+    floored = NormalizeOptions(if_needed=True, epsilon=4)
+    report = normalize_file(tmp_path / "unit.npy", tmp_path / "f.npy", floored)
+    assert not report.already_unit
     unit[5] = np.nan
     np.save(tmp_path / "x.npy", unit)
     with pytest.raises(RowError, match="row 5 holds NaN"):

@@ -137,6 +137,8 @@ class _forwarding:
 
     def __enter__(self) -> None:
         for number in SIGNALS:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue  # As under nohup: nobody asks for an end.
             self._before[number] = signal.signal(number, self._forward)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 

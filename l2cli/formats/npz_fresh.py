@@ -66,6 +66,7 @@ class FreshNpzWriter(FreshWriter):
 
 def add_member(path: Path, name: str, norms: np.ndarray[Any, Any]) -> None:
     """Add an array to an archive."""
+    name = name.removesuffix(".npy")
     with zipfile.ZipFile(path, "a") as archive:
         if f"{name}.npy" in archive.namelist():
             raise DestinationError(f"{path} holds an array '{name}' already; choose another name")

@@ -23,4 +23,11 @@ def add_dataset(path: Path, name: str, norms: np.ndarray[Any, Any]) -> None:
     ):
         if name in file:
             raise DestinationError(f"{path} holds '{name}' already; choose another name")
+        parts = name.strip("/").split("/")
+        for end in range(1, len(parts)):
+            group = "/".join(parts[:end])
+            if group in file and file[group].file.filename != file.filename:
+                raise DestinationError(
+                    f"{path}: '{group}' leads to another file; choose another name"
+                )
         file.create_dataset(name, data=norms)

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+_MOST_ROWS = 2**26
+"""Of a row group that pyarrow writes."""
 _COLUMN_ORDERS = 7
 """The field of FileMetaData with one order for each column."""
 
@@ -48,18 +50,38 @@ def add_column(path: Path, name: str, norms: Array) -> None:
     """Add ``norms``, ``(num_rows,)``, as a float64 column in which NaN is null."""
     with path.open("r+b") as file, as_format_error(path):
         footer = Footer.read(file)
-        names = [footer.elements[leaf.element].get(ElementField.NAME) for leaf in footer.leaves]
-        if any(found and found[1] == name.encode() for found in names):
+        if name.encode() in _column_names(footer.elements):
             raise DestinationError(f"{path} holds a column '{name}' already; choose another name")
         if norms.shape != (footer.num_rows,):
             raise DestinationError(
                 f"{path} has {footer.num_rows:,} rows, and the norms are "
                 f"{' × '.join(map(str, norms.shape))}; keep them in a file with --norms FILE.npy"
             )
+        if max((group.num_rows for group in footer.row_groups), default=0) > _MOST_ROWS:
+            raise DestinationError(
+                f"{path} has a row group of more than {_MOST_ROWS:,} rows, which gets no column; "
+                "keep the norms in a file with --norms FILE.npy"
+            )
         with temporary_file() as column:
             _write_column(column, name, norms, [group.num_rows for group in footer.row_groups])
             with column.open("rb") as source:
                 _append(file, footer, source, name)
+
+
+def _column_names(elements: list[Struct]) -> set[bytes]:
+    """Return the names of the top-level columns: of the root's children, not of theirs."""
+    names, number = set(), 1
+    while number < len(elements):
+        names.add(elements[number][ElementField.NAME][1])
+        number = _next_sibling(elements, number)
+    return names
+
+
+def _next_sibling(elements: list[Struct], number: int) -> int:
+    following = number + 1
+    for _ in range(integer(elements[number], ElementField.NUM_CHILDREN, 0)):
+        following = _next_sibling(elements, following)
+    return following
 
 
 def _write_column(path: Path, name: str, norms: Array, lengths: list[int]) -> None:
