@@ -42,6 +42,13 @@ class ArraySpec:
         How it is stored, for people: byte order, chunks, codec.
     refusal
         Why it can't be normalized even if it is named; empty where it can.
+    doubt
+        Why it isn't taken unless it is named, as far as the format itself can tell: a search
+        index, a part of a sparse matrix; empty where nothing speaks against it.
+    may_be_vectors
+        Of one with a ``refusal``: whether it may hold the vectors all the same, whatever it is
+        called. Nothing else is taken in its place, and its file doesn't count as one without
+        vectors.
     aliases
         Other names that lead to the same array.
     approximate_bytes
@@ -53,6 +60,8 @@ class ArraySpec:
     dtype: str
     layout: str = ""
     refusal: str = ""
+    doubt: str = ""
+    may_be_vectors: bool = False
     aliases: tuple[str, ...] = ()
     approximate_bytes: int = 0
 
