@@ -103,7 +103,7 @@ class Report:
         return held
 
     def __str__(self) -> str:
-        arrays = "; ".join(map(_describe, self.arrays))
+        arrays = _describe_all(self.arrays)
         if self.dry_run:
             return f"{self.source} → {self.destination}: would normalize {arrays}"
         if self.already_unit:
@@ -138,6 +138,16 @@ def brief(names: list[str], most: int = 3) -> str:
     """Return names for people: the first few, ``most`` of them, and how many more there are."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _describe_all(arrays: list[ArrayReport], most: int = 6) -> str:
+    """Return what became of the arrays: of many, the first few and what was found in the rest."""
+    if len(arrays) <= most:
+        return "; ".join(map(_describe, arrays))
+    first, rest = arrays[: most // 2], arrays[most // 2 :]
+    found = str(sum((array.counts for array in rest), Counts()))
+    more = f"and {len(rest):,} more arrays" + (f" ({found})" if found else "")
+    return "; ".join([*map(_describe, first), more])
 
 
 def _describe(array: ArrayReport) -> str:

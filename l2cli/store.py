@@ -19,9 +19,9 @@ from l2cli.formats import full_suffix
 from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_choice
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
-from l2cli.report import Counts, suffixes_text
+from l2cli.report import Counts, brief, suffixes_text
 from l2cli.shards import ShardReport, failed
-from l2cli.survey import StoreChoice, choose, families_of, sample
+from l2cli.survey import StoreChoice, choose, families_of, sampled
 from l2cli.walk import OWN_PREFIX
 from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
 
@@ -184,7 +184,7 @@ def normalize_store(
         run = _Run(plan, records, manifest, report, on_event)
         run.run(runner, wishes)
     if not (run.num_normalized or report.shards["failed"]):
-        raise NoArrayError(_nothing(report.source, options, run.bystanders))
+        raise NoArrayError(_nothing(report.source, options, list(run.bystanders.values())))
     report.seconds = time.perf_counter() - started
     return report
 
@@ -304,12 +304,7 @@ def _survey(
     options: NormalizeOptions,
     runner: Runner | None,
 ) -> StoreChoice:
-    members: dict[str, list[ShardTask]] = {}
-    for task, family in zip(shards, families, strict=True):
-        members.setdefault(family, []).append(task)
-    family_of: dict[str, str] = {}
-    for family, tasks in members.items():
-        family_of |= {tasks[index].name: family for index in sample(len(tasks))}
+    family_of = {shards[index].name: family for family, index in sampled(families)}
     looked = [replace(task, action="survey") for task in shards if task.name in family_of]
     runner = runner or InProcess()
     with contextlib.closing(runner.run(looked, lambda task, done, total: None)) as results:
@@ -358,7 +353,7 @@ class _Run:
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
         self.num_normalized = 0
-        self.bystanders: list[str] = []
+        self.bystanders: dict[str, str] = {}
 
     def run(self, runner: Runner | None, wishes: StoreOptions) -> None:
         """Run everything that isn't done."""
@@ -375,6 +370,12 @@ class _Run:
                 self._count(report)
                 if report.status == "failed" and wishes.fail_fast:
                     break
+        if self.bystanders:
+            few = brief(list(self.bystanders))
+            self._report.notes.append(
+                f"{few}: other arrays than the store's vectors, which stay as they are; "
+                "l2norm inspect lists them, and -s takes what it names"
+            )
         for note, names in self._notes.items():
             where = names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
             self._report.notes.append(f"{where}: {note}")
@@ -417,7 +418,7 @@ class _Run:
         self._report.shards[report.status] += 1
         self.num_normalized += report.status == "done"
         if report.status == "bystander":
-            self.bystanders.append(report.reason)
+            self.bystanders[report.name] = report.reason
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
         if report.report is not None:

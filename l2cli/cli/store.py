@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     Show = Callable[[StoreProgress], None]
 
 _SECONDS_BETWEEN_LINES = 60.0
+_DRY_STATUSES = {
+    "copied": "copied: it holds no vectors",
+    "bystander": "a bystander: it holds other arrays than the store's vectors",
+    "not read": "a file not read: its format is not known",
+}
 _OPTIONS = (
     click.option(
         "--include",
@@ -137,7 +142,8 @@ class _Printer:
                 _write(event.traceback.rstrip(), err=True)
             _write(f"l2norm: {' '.join(event.error.split())}", err=True)
         elif self._list:
-            what = event.report or f"{event.name}: would be {event.status}"
+            status = _DRY_STATUSES.get(event.status, event.status)
+            what = event.report or f"{event.name}: would be {status}"
             _write(f"{what}; {event.num_bytes:,} bytes", err=True)
 
 
