@@ -12,13 +12,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from l2cli.atomic import is_abandoned
 from l2cli.errors import DestinationError, SelectionError
 from l2cli.manifest import Manifest, has_manifest, make_header, peek
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
 from l2cli.report import Counts
 from l2cli.shards import ShardReport, failed
+from l2cli.siblings import is_abandoned
 from l2cli.walk import OWN_PREFIX
 from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
 
