@@ -13,7 +13,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from l2cli.atomic import is_abandoned
 from l2cli.errors import DestinationError, NoArrayError
 from l2cli.formats import full_suffix
 from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_choice
@@ -21,6 +20,7 @@ from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
 from l2cli.report import Counts, brief, suffixes_text
 from l2cli.shards import ShardReport, failed
+from l2cli.siblings import is_abandoned
 from l2cli.survey import StoreChoice, choose, families_of, sampled
 from l2cli.walk import OWN_PREFIX
 from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs

@@ -30,6 +30,7 @@ LAYERS = [
     ["graph"],
     ["atomic_folder", "inlet", "kept_norms"],
     ["atomic"],
+    ["siblings"],
     ["picture"],
     ["cache", "models", "exact", "options", "distribution"],
     ["layers"],

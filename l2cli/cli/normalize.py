@@ -253,13 +253,13 @@ def _run(
     dry_run: bool,
     flags: dict[str, Any],
 ) -> Report:
-    from l2cli.atomic import remove_siblings
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.interruption import check
     from l2cli.cli.terminal import progress_bar, silence_libraries
     from l2cli.normalization import normalize
     from l2cli.options import NormalizeOptions
     from l2cli.routes import find_route
+    from l2cli.siblings import remove_siblings
     from l2cli.tuning import tune_process
 
     options = NormalizeOptions(**wishes)
