@@ -37,7 +37,8 @@ def normalize(
     axis
         The axis, or axes, that one vector lies along.
     epsilon
-        Lower bound on the sum of squares; 0 makes every finite non-zero row unit.
+        Lower bound on the sum of squares; 0 makes every finite non-zero row unit. One that is
+        shorter than its square root does not become unit.
     options
         The rest of :class:`~l2cli.options.NormalizeOptions`: ``dtype``, ``zero_rows``,
         ``nonfinite``, ``truncate_dim``, ``backend``, ``device``, ``batch_size``.

@@ -17,7 +17,7 @@ from l2cli.errors import DestinationError, SelectionError
 from l2cli.manifest import Manifest, has_manifest, make_header, peek
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
-from l2cli.report import Counts
+from l2cli.report import Counts, short_rows
 from l2cli.shards import ShardReport, failed
 from l2cli.walk import OWN_PREFIX
 from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
@@ -68,6 +68,8 @@ class StoreReport:
         Bytes of the source files that this run dealt with.
     notes
         What the user should know but needn't act on.
+    warnings
+        Those of the notes that say what did not become unit, earlier runs included.
     """
 
     source: str
@@ -78,6 +80,7 @@ class StoreReport:
     seconds: float = 0.0
     dry_run: bool = False
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -159,6 +162,7 @@ def normalize_store(
         _note_gone(plan, records)
         run = _Run(plan, records, manifest, report, on_event)
         run.run(runner, wishes)
+        run.warn_of_short_rows(options.epsilon)
     _judge(report, plan, options)
     report.seconds = time.perf_counter() - started
     return report
@@ -271,6 +275,7 @@ class _Run:
         self._done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
+        self._short: dict[str, int] = {}
 
     def run(self, runner: Runner | None, wishes: StoreOptions) -> None:
         """Run everything that isn't done."""
@@ -288,13 +293,20 @@ class _Run:
                 if report.status == "failed" and wishes.fail_fast:
                     break
         for note, names in self._notes.items():
-            where = names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
-            self._report.notes.append(f"{where}: {note}")
+            self._report.notes.append(f"{_first_and_more(names)}: {note}")
+
+    def warn_of_short_rows(self, epsilon: float) -> None:
+        """Warn of the rows that ``epsilon`` kept from becoming unit, in this run or before."""
+        if self._short:
+            note = short_rows(sum(self._short.values()), epsilon)
+            self._report.warnings.append(f"{_first_and_more(list(self._short))}: {note}")
+            self._report.notes += self._report.warnings
 
     def _skip_done(self) -> Iterator[ShardTask]:
         for task in self._plan.tasks:
             record = self._records.get(task.name)
             if record is not None and record.holds(task):
+                self._count_short(task.name, record.num_short)
                 self._count(ShardReport(task.name, "skipped", task.num_bytes))
             else:
                 yield task
@@ -329,12 +341,18 @@ class _Run:
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
         if report.report is not None:
+            self._count_short(report.name, report.report.num_short)
             for array in report.report.arrays:
                 self._report.counts += array.counts
             for note in report.report.notes:
-                self._notes.setdefault(note, []).append(report.name)
+                if note not in report.report.warnings:
+                    self._notes.setdefault(note, []).append(report.name)
         self._on_event(report)
         self._on_event(self._state(report.name))
+
+    def _count_short(self, name: str, num_short: int) -> None:
+        if num_short:
+            self._short[name] = num_short
 
     def _progress(self, task: ShardTask, done: int, total: int) -> None:
         self._partial[task.name] = task.num_bytes * done // max(1, total)
@@ -342,6 +360,10 @@ class _Run:
 
     def _state(self, name: str) -> StoreProgress:
         return StoreProgress(name, self._done + sum(self._partial.values()), self._total)
+
+
+def _first_and_more(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
 
 
 def _in_order(tasks: list[ShardTask], jobs: int) -> list[ShardTask]:
