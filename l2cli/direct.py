@@ -16,7 +16,7 @@ from l2cli.options import NormalizeOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2cli.graph import Backend
+    from l2cli.backend import Backend
 
     Array = np.ndarray[Any, Any]
 

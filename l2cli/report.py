@@ -23,11 +23,6 @@ class Counts:
     floored: int = 0
     null: int = 0
 
-    @property
-    def not_unit(self) -> int:
-        """Rows that could not become unit."""
-        return self.zero + self.nonfinite + self.floored
-
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             *(getattr(self, name) + getattr(other, name) for name in Counts.__dataclass_fields__)
@@ -132,9 +127,8 @@ class Report:
             what = f"{arrays}, unit already, {self.already_unit} as it was"
             return f"{self.source} → {self.destination}: {what}"
         where = f" on {self.backend} ({self.device})" if self.backend else ""
-        not_unit = sum(array.counts.not_unit for array in self.arrays)
         verified = "; verified" if self.verified else ""
-        verified += f", {not_unit:,} not unit" if verified and not_unit else ""
+        verified += f", {self.num_short:,} not unit" if verified and self.num_short else ""
         seconds = f"{self.seconds:.1f} s"
         return f"{self.source} → {self.destination}: {arrays}{verified}; {seconds}{where}"
 
