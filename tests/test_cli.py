@@ -118,7 +118,8 @@ def test_counts_are_in_the_summary(source: Path) -> None:
     rows[9] = 1e-30
     np.save(source, rows)
     done = l2norm("normalize", source, "--nonfinite", "keep")
-    assert "(2 zero, 1 non-finite, 1 under the epsilon floor)" in done.err
+    assert "(2 zero, 1 non-finite, 1 too short to become unit)" in done.err
+    assert "note: 1 row is shorter than 1e-6 and did not become unit; --epsilon 0" in done.err
 
 
 def test_a_dry_run_writes_nothing(source: Path) -> None:

@@ -131,7 +131,9 @@ if TYPE_CHECKING:
     help="The format to write; of a folder, for every shard.  [default: by the "
     "destination's suffix, else the source's]",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No summary, notes or progress bar.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="No summary, notes or progress bar; warnings remain."
+)
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @debug_option
@@ -295,7 +297,10 @@ def _run(
 def _print(report: Report, *, quiet: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_dict()))
-    elif not quiet:
+    elif quiet:
+        for warning in report.warnings:
+            say(f"l2norm: {report.destination}: {warning}")
+    else:
         say(str(report))
         if report.norms:
             say(f"norms → {report.norms}")

@@ -150,7 +150,10 @@ class _Printer:
 def _print_summary(report: StoreReport, *, quiet: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"summary": report.as_dict()}))
-    elif not quiet:
+    elif quiet:
+        for warning in report.warnings:
+            say(f"l2norm: {report.destination}: {warning}")
+    else:
         say(str(report))
         for note in report.notes:
             say(f"note: {note}")
