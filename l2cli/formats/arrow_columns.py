@@ -133,6 +133,8 @@ def column_spec(
 def column_refusal(field: ArrowField) -> str:
     """Return why a column of this type can't be normalized; empty where it can."""
     arrow_type = storage_type(field.type)
+    if getattr(field.type, "extension_name", "") == "arrow.json":
+        return "JSON text; lists that fastparquet wrote so must be written anew with pyarrow"
     if pa.types.is_floating(arrow_type):
         return "a scalar column; select several as one array with a glob, -s 'dim_*'"
     if pa.types.is_struct(arrow_type):

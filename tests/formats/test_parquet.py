@@ -646,7 +646,7 @@ def _claim_a_row_more(footer: thrift.Struct) -> None:
 
 
 LIES: list[Lie] = [
-    ("rows", lambda f: _set(f, 3, 6, 101), "row groups don't have the rows"),
+    ("rows", lambda f: _set(f, 3, 6, 101), "have 100 rows, not the 101"),
     ("rows of both", _claim_a_row_more, "read 60 rows"),
     ("no rows", lambda f: _set(f, 3, 6, -1), "can't be negative"),
     ("path", lambda f: _set(_column(f), 1, 8, b"other"), "in other files"),
