@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.errors import FormatError
+from l2cli.errors import DestinationError, FormatError
 from l2cli.formats.parquet import ParquetReader, thrift
 from tests.formats.test_parquet import (
     NUM_ROWS,
@@ -332,6 +332,75 @@ def test_an_offset_of_0_for_a_dictionary_that_is_not_there(paths: Paths) -> None
     rewrite(*paths)
     after = pq.read_table(paths[1])["vector"].to_pylist()
     assert after == twice(table()["vector"])
+
+
+# Schemas of other programs in the metadata
+
+SPARK_KEY = b"org.apache.spark.sql.parquet.row.metadata"
+
+
+def spark_schema(number: str) -> dict[str, Any]:
+    array = {"type": "array", "elementType": number, "containsNull": True}
+    fields = [
+        {"name": "id", "type": "long", "nullable": True, "metadata": {}},
+        {"name": "vector", "type": array, "nullable": True, "metadata": {"float": "float"}},
+        {"name": "float", "type": "float", "nullable": True, "metadata": {}},
+    ]
+    return {"type": "struct", "fields": fields}
+
+
+def avro_schema(number: str) -> dict[str, Any]:
+    array = {"type": "array", "items": ["null", number], "default": []}
+    fields = [{"name": "vector", "type": ["null", array]}, {"name": "x", "type": "float"}]
+    return {"type": "record", "name": "float", "fields": fields}
+
+
+def avro_schema_of_three_levels(number: str) -> dict[str, Any]:
+    element = {"name": "element", "type": ["null", number], "default": None}
+    record = {"type": "record", "name": "list", "fields": [element]}
+    return {
+        **avro_schema(number),
+        "fields": [{"name": "vector", "type": {"type": "array", "items": record}}],
+    }
+
+
+def iceberg_schema(number: str) -> dict[str, Any]:
+    array = {"type": "list", "element-id": 3, "element": number, "element-required": False}
+    fields = [{"id": 2, "name": "vector", "required": False, "type": array}]
+    return {"type": "struct", "schema-id": 0, "fields": fields}
+
+
+EMBEDDED = [
+    (SPARK_KEY, spark_schema),
+    (b"parquet.avro.schema", avro_schema),
+    (b"parquet.avro.schema", avro_schema_of_three_levels),
+    (b"iceberg.schema", iceberg_schema),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "schema"), EMBEDDED, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_embedded_schemas_name_the_new_dtype(
+    paths: Paths, key: bytes, schema: Callable[[str], dict[str, Any]]
+) -> None:
+    written = {key: json.dumps(schema("float")).encode(), b"other": b"float"}
+    as_written_by(paths[0], (b"list", b"element"), b"parquet-mr", written)
+    rewrite(*paths, dtype="float64")
+    metadata = pq.read_metadata(paths[1]).metadata
+    assert json.loads(metadata[key]) == schema("double")
+    assert metadata[b"other"] == b"float"
+    rewrite(*paths)
+    assert pq.read_metadata(paths[1]).metadata[key] == written[key]
+    with pytest.raises(DestinationError, match="schema, which has no float16; use --dtype float32"):
+        rewrite(*paths, dtype="float16")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"fields": 3}', b'{"fields": [[]]}', b"null"])
+def test_a_schema_in_no_known_form_stays(paths: Paths, text: bytes) -> None:
+    as_written_by(paths[0], (b"list", b"element"), b"parquet-mr", {SPARK_KEY: text})
+    rewrite(*paths, dtype="float64")
+    assert pq.read_metadata(paths[1]).metadata == {SPARK_KEY: text}
 
 
 @pytest.mark.parametrize("writer", ["pandas", "polars", "pyarrow"])
