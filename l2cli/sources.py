@@ -135,6 +135,8 @@ class StreamSource(Source):
         """Nothing: what came in came in."""
 
     def _stream_reader(self, options: NormalizeOptions) -> Reader | None:
+        if options.select and self.kind.numbers_arrays:
+            return None
         return open_stream_reader(
             self._inlet,
             self.label,

@@ -48,6 +48,9 @@ class Format:
         ``module:function`` that adds an array of norms to a file of its own; empty for none.
     needs_name
         Whether a file without a name, which goes with its last descriptor, can't be opened.
+    numbers_arrays
+        Whether its arrays have no names, so that one of several is chosen by its number: how
+        many there are is known at the end only.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Format:
     is_table: bool = False
     extend: str = ""
     needs_name: bool = False
+    numbers_arrays: bool = False
 
     @property
     def word(self) -> str:
@@ -86,6 +90,7 @@ FORMATS = (
         stream_magic=b"\x93NUMPY",
         stream_reader="npy:NpyStreamReader",
         pipes=True,
+        numbers_arrays=True,
     ),
     Format(
         "npz",
