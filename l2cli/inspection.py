@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import SelectionError
-from l2cli.formats import detect
 from l2cli.options import NormalizeOptions
 from l2cli.selection import select, why_not
-from l2cli.sources import open_source
+from l2cli.sources import find_source
 
 if TYPE_CHECKING:
     import os
@@ -67,11 +66,11 @@ def inspect_file(source: str | os.PathLike[str], *, allow_external: bool = False
         Where the file can't be read, or is of no known format.
     """
     source = Path(source)
-    kind = detect(source)
+    found = find_source(source)
     options = NormalizeOptions(allow_external=allow_external)
-    with open_source(source, kind, options) as reader:
+    with found.opened(options, lambda reader: True) as reader:
         notes = list(reader.notes)
-        return Inspection(str(source), kind.name, _inspect_arrays(reader), notes)
+        return Inspection(str(source), found.kind.name, _inspect_arrays(reader), notes)
 
 
 def _inspect_arrays(reader: Reader) -> list[ArrayInspection]:

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from l2cli.destinations import Destination, FileDestination, StreamDestination
+from l2cli.destinations import (
+    Destination,
+    FileDestination,
+    NamedStreamDestination,
+    StreamDestination,
+)
 from l2cli.errors import OptionError
-from l2cli.formats import Format, by_suffix, by_word, foreign
-from l2cli.sources import FileSource, Source, StreamSource
+from l2cli.formats import Format, by_suffix, by_word
+from l2cli.formats.hints import foreign
+from l2cli.sources import Source, find_source
+from l2cli.streams import is_stream
 
 if TYPE_CHECKING:
     from l2cli.inlet import Readable
@@ -78,7 +85,7 @@ def find_route(
     Parameters
     ----------
     source
-        A file, or an unbuffered stream that is read once.
+        A file, or an unbuffered stream that is read once; a named pipe and its like are streams.
     destination
         A file, or a stream with a file descriptor; ``None`` for :func:`default_destination`. A
         suffix of another format converts.
@@ -104,20 +111,19 @@ def find_route(
     source_kind = by_word(source_format) if source_format else None
     kind = by_word(destination_format) if destination_format else None
     is_default = destination is None
-    origin: Source
-    if isinstance(source, Path):
-        origin = FileSource(source, source_kind)
-    else:
-        origin = StreamSource(source, source_kind)
+    origin = find_source(source, source_kind)
     wanted = wanted_kind(kind, origin.kind)
-    if isinstance(source, Path):
-        destination = _resolve(source, origin.kind, destination, wanted, in_place=in_place)
+    if origin.path is not None:
+        destination = _resolve(origin.path, origin.kind, destination, wanted, in_place=in_place)
     if destination is None or (in_place and origin.path is None):
         raise OptionError("a stream can't be replaced and has no name; name a destination")
-    if isinstance(destination, Path):
-        target: Destination = FileDestination(destination, overwrite=overwrite or in_place)
-    else:
+    target: Destination
+    if not isinstance(destination, Path):
         target = StreamDestination(destination)
+    elif is_stream(destination):
+        target = NamedStreamDestination(destination)
+    else:
+        target = FileDestination(destination, overwrite=overwrite or in_place)
     named = target.kind
     if in_place or _keeps_form(source, destination, origin.kind):
         named = origin.kind

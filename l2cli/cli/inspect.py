@@ -62,13 +62,15 @@ def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection:
     from l2cli.cli.terminal import silence_libraries
     from l2cli.formats import detect
     from l2cli.inspection import inspect_file
+    from l2cli.streams import is_stream
 
     def work() -> Inspection:
         if not debug:
             silence_libraries()
         return inspect_file(source, allow_external=allow_external)
 
-    detect(source)
+    if not is_stream(source):
+        detect(source)
     return run_guarded(work, str(source), lambda pid: None)
 
 
