@@ -21,13 +21,20 @@ _SIGNATURES = {
     b"FEA1": "a Feather file of version 1; write it anew with pyarrow.feather.write_feather",
 }
 _COMPRESSED = {
-    b"\x1f\x8b\x08": ("gzip", "gzip -dc", ".gz"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "zstd -dc", ".zst"),
-    b"\xfd7zXZ\x00": ("xz", "xz -dc", ".xz"),
-    b"\x04\x22\x4d\x18": ("lz4", "lz4 -dc", ".lz4"),
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x04\x22\x4d\x18": "lz4",
 }
-"""Name, the command that decompresses to standard output, and suffix."""
+"""The program that made it, which writes what was in it to standard output with ``-dc``."""
 _BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
+_COMPRESSED_SUFFIXES = {
+    ".gz": "gzip",
+    ".zst": "zstd",
+    ".xz": "xz",
+    ".lz4": "lz4",
+    ".bz2": "bzip2",
+}
 _SUFFIX_HINTS = {
     ".fbin": "a big-ann .fbin file; convert it to .npy",
     ".fvecs": "a texmex .fvecs file; convert it to .npy",
@@ -78,24 +85,28 @@ def foreign(path: Path) -> str:
     return _SUFFIX_HINTS.get(path.suffix.lower(), "").partition(";")[0]
 
 
+def compressed(path: Path) -> str:
+    """Return the program that writes files of such a suffix; empty for any other suffix."""
+    return _COMPRESSED_SUFFIXES.get(path.suffix.lower(), "")
+
+
 def _by_signature(start: bytes) -> str:
     return next((hint for magic, hint in _SIGNATURES.items() if start.startswith(magic)), "")
 
 
 def _compressed(start: bytes, path: Path | None) -> str:
-    found = next((each for magic, each in _COMPRESSED.items() if start.startswith(magic)), None)
+    program = next((each for magic, each in _COMPRESSED.items() if start.startswith(magic)), "")
     if _BZIP2.match(start):
-        found = "bzip2", "bzip2 -dc", ".bz2"
-    if found is None:
+        program = "bzip2"
+    if not program:
         return ""
-    name, command, suffix = found
     if path is None:
-        return f"compressed with {name}; put {command} before it in the pipe"
-    target = path.with_suffix("") if path.suffix.lower() == suffix else _beside(path, "normalized")
+        return f"compressed with {program}; put {program} -dc before it in the pipe"
+    target = path.with_suffix("") if compressed(path) else _beside(path, "normalized")
     source, result = shlex.quote(str(path)), shlex.quote(str(target))
     return (
-        f"compressed with {name}; decompress it in a pipe: "
-        f"{command} {source} | l2norm normalize -o {result}"
+        f"compressed with {program}; decompress it in a pipe: "
+        f"{program} -dc {source} | l2norm normalize -o {result}"
     )
 
 
