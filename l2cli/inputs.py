@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import OptionError
 from l2cli.formats import by_suffix, by_word
-from l2cli.sources import STANDARD_INPUT, FileSource, StreamSource
+from l2cli.sources import STANDARD_INPUT, find_source
 from l2cli.survey import families_of, survey_files
 from l2cli.walk import list_folder
 
@@ -58,9 +58,7 @@ class Input:
     def source(self) -> Source:
         """Find out its format."""
         kind = by_word(self.source_format) if self.source_format else None
-        if isinstance(self.place, Path):
-            return FileSource(self.place, kind)
-        return StreamSource(self.place, kind)
+        return find_source(self.place, kind)
 
 
 @dataclass

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import L2NormError, NoArrayError, SelectionError
-from l2cli.formats import by_suffix, detect, full_suffix
+from l2cli.formats import by_suffix, full_suffix
 from l2cli.options import NormalizeOptions
 from l2cli.selection import select, why_not
-from l2cli.sources import open_source
+from l2cli.sources import find_source
 from l2cli.survey import families_of, survey_files
 from l2cli.walk import list_folder
 
@@ -166,12 +166,12 @@ def _inspect_shard(path: Path, options: NormalizeOptions, choice: ShardChoice) -
 
 
 def _inspect(path: Path, options: NormalizeOptions, choice: ShardChoice | None) -> Inspection:
-    kind = detect(path)
-    with open_source(path, kind, options) as reader:
+    source = find_source(path)
+    with source.opened(options, lambda reader: True) as reader:
         chosen, error = _chosen(reader, options, choice)
         arrays = _inspect_arrays(reader, chosen)
         notes = list(reader.notes) if choice is None else []
-    return Inspection(str(path), kind.name, arrays, notes, error)
+    return Inspection(str(path), source.kind.name, arrays, notes, error)
 
 
 def _chosen(

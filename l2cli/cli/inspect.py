@@ -67,6 +67,7 @@ def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection |
     from l2cli.cli.terminal import silence_libraries
     from l2cli.formats import detect
     from l2cli.inspection import inspect_file, inspect_folder
+    from l2cli.streams import is_stream
 
     is_folder = source.is_dir()
 
@@ -77,7 +78,7 @@ def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection |
             source, allow_external=allow_external
         )
 
-    if not is_folder:
+    if not (is_folder or is_stream(source)):
         detect(source)
     return run_guarded(work, str(source), lambda pid: None)
 

@@ -16,6 +16,7 @@ from l2cli.cli.interruption import check
 from l2cli.cli.terminal import say
 from l2cli.errors import OptionError
 from l2cli.report import printable
+from l2cli.streams import is_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ def run_store(
     from l2cli.store import normalize_store
     from l2cli.tuning import tune_process
 
-    if destination == "-" or any(str(source) == "-" for source in sources):
+    if destination == "-" or any(str(source) == "-" or is_stream(source) for source in sources):
         raise OptionError("a pipe carries one file; name a folder with -o, or one source")
     options, store_options = NormalizeOptions(**wishes), StoreOptions(**store)
     if not debug:
