@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.errors import OptionError
+from l2cli.errors import L2NormError, OptionError
 from l2cli.formats import by_suffix, by_word
-from l2cli.sources import STANDARD_INPUT, FileSource, StreamSource
+from l2cli.sources import STANDARD_INPUT, FileSource, StreamSource, open_source
+from l2cli.survey import choose, families_of, sample, survey_shard
 from l2cli.walk import list_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from l2cli.inlet import Readable
+    from l2cli.options import NormalizeOptions
     from l2cli.sources import Source
+    from l2cli.survey import FoundArray, ShardChoice
+    from l2cli.walk import FoundFile
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,15 @@ class Input:
         Whether the user named it, rather than the folder it is in.
     before
         What its rows were made of, where they are compared with that.
+    choice
+        What is taken from it, where it is a shard of a store.
     """
 
     place: Path | Readable
     source_format: str | None = None
     named: bool = True
     before: Input | None = None
+    choice: ShardChoice | None = None
 
     @property
     def label(self) -> str:
@@ -66,11 +73,14 @@ class Inputs:
         Name and message of each folder that can't be read.
     notes
         What the user should know but needn't act on.
+    not_read
+        The files of folders that are of no format that is read.
     """
 
     found: list[Input] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    not_read: list[FoundFile] = field(default_factory=list)
 
 
 def label(place: Path | Readable) -> str:
@@ -80,6 +90,7 @@ def label(place: Path | Readable) -> str:
 
 def list_inputs(
     sources: Sequence[Path | Readable],
+    options: NormalizeOptions,
     source_format: str | None = None,
     against: Path | Readable | None = None,
 ) -> Inputs:
@@ -87,6 +98,8 @@ def list_inputs(
 
     Parameters
     ----------
+    options
+        What is selected, and how files are opened.
     against
         What became of the one source. It is checked in its place: a file, or a folder with
         files of the same names.
@@ -96,7 +109,7 @@ def list_inputs(
     inputs = Inputs()
     for source in sources:
         if isinstance(source, Path) and source.is_dir():
-            _list_folder(inputs, source, source_format, against)
+            _list_folder(inputs, source, options, source_format, against)
         elif against is None:
             inputs.found.append(Input(source, source_format))
         else:
@@ -105,18 +118,48 @@ def list_inputs(
 
 
 def _list_folder(
-    inputs: Inputs, folder: Path, source_format: str | None, against: Path | Readable | None
+    inputs: Inputs,
+    folder: Path,
+    options: NormalizeOptions,
+    source_format: str | None,
+    against: Path | Readable | None,
 ) -> None:
     if against is not None and not (isinstance(against, Path) and against.is_dir()):
         raise OptionError(f"{folder} is a folder, and {label(against)} is not; name two folders")
     listing = list_folder(str(folder))
     inputs.notes += listing.notes
     inputs.failures += [(str(folder / name), message) for name, message in listing.failures]
-    for file in listing.files:
-        path = folder / file.name
-        if file.link or by_suffix(path) is None:
-            continue
-        each = Input(path, source_format, named=False)
+    files = [file for file in listing.files if not file.link]
+    inputs.not_read += [file for file in files if by_suffix(Path(file.name)) is None]
+    names = [file.name for file in files if by_suffix(Path(file.name)) is not None]
+    shards = [Input(folder / name, source_format, named=False) for name in names]
+    choices = _choices(shards, names, options)
+    for name, shard, choice in zip(names, shards, choices, strict=True):
+        each = replace(shard, choice=choice)
         if isinstance(against, Path):
-            each = Input(against / file.name, named=False, before=each)
+            each = Input(against / name, named=False, before=each, choice=choice)
         inputs.found.append(each)
+
+
+def _choices(shards: list[Input], names: list[str], options: NormalizeOptions) -> list[ShardChoice]:
+    """Return what is taken from each file of a folder, as it is when it is normalized."""
+    families = families_of(names)
+    members: dict[str, list[Input]] = {}
+    for shard, family in zip(shards, families, strict=True):
+        members.setdefault(family, []).append(shard)
+    surveyed = [
+        (family, _survey(found[index], options))
+        for family, found in members.items()
+        for index in sample(len(found))
+    ]
+    choice = choose(surveyed, families, named=bool(options.select))
+    return [choice.of(family) for family in families]
+
+
+def _survey(shard: Input, options: NormalizeOptions) -> tuple[FoundArray, ...]:
+    try:
+        source = shard.source()
+        with open_source(Path(source.label), source.kind, options) as reader:
+            return survey_shard(reader, options)
+    except L2NormError:
+        return ()  # Whatever is wrong with it is said when it is read.

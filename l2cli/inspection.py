@@ -75,6 +75,7 @@ def inspect_file(source: str | os.PathLike[str], *, allow_external: bool = False
 
 
 def _inspect_arrays(reader: Reader) -> list[ArrayInspection]:
+    arrays = reader.arrays()
     try:
         chosen = [array.name for array in select(reader, ()) if array.dtype in FLOAT_DTYPES]
         otherwise = "another has the telling name"
@@ -88,7 +89,7 @@ def _inspect_arrays(reader: Reader) -> list[ArrayInspection]:
             array.dtype,
             array.layout,
             array.name in chosen,
-            "" if array.name in chosen else why_not(array, reader.min_rank) or otherwise,
+            "" if array.name in chosen else why_not(array, arrays, reader.path.stem) or otherwise,
         )
-        for array in reader.arrays()
+        for array in arrays
     ]

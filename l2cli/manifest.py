@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from l2cli import __version__
 from l2cli.errors import DestinationError, OptionError
 from l2cli.shards import digest, fingerprint
+from l2cli.survey import StoreChoice
 from l2cli.walk import OWN_PREFIX
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from l2cli.shards import Fingerprint, ShardReport, ShardTask, Status
 
 FILE_NAME = f"{OWN_PREFIX}.jsonl"
-_LAYOUT = 1
+_LAYOUT = 2
 _NO_MATTER = ("batch_size", "device", "verify")
 """Options on which no byte of a result depends."""
 _PATIENCE = 4.0
@@ -189,6 +190,18 @@ def has_manifest(folder: str) -> bool:
             return _parse([file.readline()])[0] is not None
     except OSError:
         return False
+
+
+def recorded_choice(folder: str) -> StoreChoice | None:
+    """Return what an earlier run in ``folder``, that this one may go on with, normalizes."""
+    try:
+        with open(_path(folder), "rb") as file:
+            header, records = _parse(file)
+    except OSError:
+        return None
+    if header is None or not header.get("choice") or not _binds(records):
+        return None
+    return StoreChoice.from_dict(header["choice"])
 
 
 def peek(folder: str, header: dict[str, Any]) -> dict[str, Record]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Shape = tuple[int | None, ...]
 
@@ -123,6 +126,12 @@ def printable(text: str) -> str:
 def shape_text(shape: Shape) -> str:
     """Return a shape for people: ``10,000 × 50``; ``?`` where a length differs by row."""
     return " × ".join("?" if length is None else f"{length:,}" for length in shape) or "scalar"
+
+
+def suffixes_text(counts: Mapping[str, int], most: int = 6) -> str:
+    """Return how many files there are of each suffix: ``4 .fvecs, 2 .csv``, most first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or "~"))
+    return brief([f"{count:,} {suffix or 'without a suffix'}" for suffix, count in ordered], most)
 
 
 def brief(names: list[str], most: int = 3) -> str:

@@ -22,7 +22,7 @@ LAYERS = [
     ["normalization"],
     ["passes", "verification"],
     ["measuring"],
-    ["conversion", "routes"],
+    ["conversion", "routes", "survey"],
     ["sources", "destinations"],
     ["direct"],
     ["selection", "pipeline", "normalizer", "export", "norms", "tally", "comparison"],
@@ -34,7 +34,7 @@ LAYERS = [
     ["cache", "models", "exact", "options", "distribution"],
     ["layers"],
     ["formula"],
-    ["arguments", "processors", "report", "spec", "summation", "tuning"],
+    ["arguments", "array_names", "processors", "report", "spec", "summation", "tuning"],
     ["arrays", "reading"],
     ["errors"],
 ]

@@ -457,7 +457,7 @@ def test_inspect_says_what_would_be_taken(tmp_path: Path) -> None:
         "  array  shape  dtype    layout\n"
         "  ids    3      int64    C order, stored  integers, unless named\n"
         "  emb    3 × 2  float32  C order, stored  chosen\n"
-        "  other  3 × 2  float64  C order, stored  another has the telling name\n"
+        "  other  3 × 2  float64  C order, stored  2 components a row, unless named\n"
     )
     as_json = json.loads(l2norm("inspect", "x.npz", "--json", cwd=tmp_path).out)
     assert [array["chosen"] for array in as_json["arrays"]] == [False, True, False]

@@ -7,14 +7,14 @@ that they stand on, are imported when a file of theirs is opened.
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from l2cli.errors import DestinationError, FormatError, OptionError, SourceError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from l2cli.formats.base import Reader
     from l2cli.formats.fresh import FreshWriter
     from l2cli.inlet import Inlet
@@ -162,6 +162,14 @@ _SUFFIX_HINTS = {
     ".safetensors": "a safetensors file; convert it to .npy",
     ".pt": "a PyTorch file; save its tensor with numpy.save",
 }
+_HARMLESS_SUFFIXES = (
+    ".bib .cfg .crc .css .gif .gitattributes .htm .html .ini .ipynb .jpeg .jpg .js .lock .log .md "
+    ".md5 .mp3 .mp4 .pdf .png .py .rst .sh .sha256 .sql .svg .tex .toml .wav .webp .xml .yaml .yml"
+)
+"""Of files that hold no vectors, however large they are."""
+_TEXT_SUFFIXES = frozenset(("", ".json", ".txt"))
+"""Of files that hold no vectors as long as they are small."""
+_COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".br")
 _READABLE = ".npy, .npz, HDF5, Parquet or Arrow IPC"
 _START_BYTES = 64
 _SMALL_BYTES = 2**20
@@ -228,6 +236,21 @@ def by_suffix(path: Path) -> Format | None:
     Of two that have it, the first: ``.arrow`` stands for a file, though many are streams.
     """
     return next((kind for kind in FORMATS if kind.names(path)), None)
+
+
+def full_suffix(name: str) -> str:
+    """Return the suffix of a file's name, that of a compressed one whole: ``.npy.gz``."""
+    stem, suffix = os.path.splitext(name.lower())
+    inner = os.path.splitext(stem)[1] if suffix in _COMPRESSED else ""
+    return (inner if by_suffix(Path(f"x{inner}")) else "") + suffix
+
+
+def may_hold_vectors(name: str, num_bytes: int) -> bool:
+    """Whether a file of a format that is not read may hold vectors, by its name and size."""
+    suffix = os.path.splitext(name.lower())[1]
+    if not num_bytes or suffix in _HARMLESS_SUFFIXES.split(" "):
+        return False
+    return suffix not in _TEXT_SUFFIXES or num_bytes >= _SMALL_BYTES
 
 
 def foreign(path: Path) -> str:

@@ -32,7 +32,6 @@ _RESERVED_BYTES = 2**25
 class _AnyNpyReader(Reader):
     """An npy array, in a file or in a stream. It has no name."""
 
-    min_rank = 1
     header: NpyHeader
 
     def arrays(self) -> list[ArraySpec]:
