@@ -26,20 +26,6 @@ def reading(label: object) -> Iterator[None]:
     installed are no fault of the source, and pass.
     """
     try:
-        with copying(label):
-            yield
-    except OSError as exc:
-        raise SourceError(f"{label} can't be read: {exc.strerror or one_line(exc)}") from exc
-
-
-@contextlib.contextmanager
-def copying(label: object) -> Iterator[None]:
-    """Do as :func:`reading` where the block writes as well: what the system refuses passes.
-
-    An ``OSError`` with a number is the system's (no such file, the disk is full); by one
-    without, libraries say that the bytes make no sense.
-    """
-    try:
         yield
     except SourceError as exc:
         if str(label) in str(exc):
@@ -47,17 +33,8 @@ def copying(label: object) -> Iterator[None]:
         raise type(exc)(f"{label}: {exc}") from exc
     except (L2NormError, MemoryError, ImportError):
         raise
-    except NotImplementedError as exc:
-        raise FormatError(
-            f"{label} is damaged, or holds what can't be read: {one_line(exc)}; copy it again, or "
-            "write it in another way"
-        ) from exc
     except Exception as exc:
-        if isinstance(exc, OSError) and exc.errno is not None:
-            raise
-        raise FormatError(
-            f"{label} is damaged or not what it claims to be: {one_line(exc)}; copy it again"
-        ) from exc
+        raise _source_error(label, exc) from exc
 
 
 def one_line(exc: BaseException) -> str:
@@ -65,3 +42,21 @@ def one_line(exc: BaseException) -> str:
     text = str(exc.args[0] if isinstance(exc, KeyError) and exc.args else exc)
     line = " ".join(text.split()).rstrip(".") or type(exc).__name__
     return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]} …"
+
+
+def _source_error(label: object, exc: Exception) -> SourceError:
+    """Return what to raise for an error that isn't ours.
+
+    An ``OSError`` with a number is the system's (no such file, a broken disk); by one without,
+    libraries say that the bytes make no sense.
+    """
+    if isinstance(exc, OSError) and exc.errno is not None:
+        return SourceError(f"{label} can't be read: {exc.strerror or one_line(exc)}")
+    if isinstance(exc, NotImplementedError):
+        return FormatError(
+            f"{label} is damaged, or holds what can't be read: {one_line(exc)}; copy it again, or "
+            "write it in another way"
+        )
+    return FormatError(
+        f"{label} is damaged or not what it claims to be: {one_line(exc)}; copy it again"
+    )

@@ -21,7 +21,6 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.arrays import Batch, windows
-from l2cli.errors import FormatError
 from l2cli.formats.arrow_columns import ARROW_TYPES, NUMBERS, without_view
 
 if TYPE_CHECKING:
@@ -228,7 +227,7 @@ class ListWindow(Window):
             return np.where(valid, flat, flat.dtype.type("nan"))
         live = np.flatnonzero(self._live)
         if not valid[_ranges(self._offsets[live], self._lengths[live])].all():
-            raise FormatError("a list of integers has a null component, which can't become NaN")
+            raise ValueError("a list of integers has a null component, which can't become NaN")
         return flat
 
     def _list_of(self, values: ArrowArray, offsets: Array) -> ArrowArray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from l2cli.errors import FormatError
 from l2cli.formats.base import Reader, Writer
 from l2cli.formats.npy_body import read_rows, write_rows
 from l2cli.formats.npy_header import MAGIC, NpyHeader, parse_header
-from l2cli.reading import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".npy"
 _CODECS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "lzma"}
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OSError,
+)
 
 
 class NpzReader(Reader):
@@ -33,7 +44,7 @@ class NpzReader(Reader):
     def __init__(self, path: Path, *, assume_bfloat16: bool = False) -> None:
         super().__init__(path)
         self._assume_bfloat16 = assume_bfloat16
-        with reading(self.path):
+        with self.damage():
             self.archive = zipfile.ZipFile(path)
         self.members = {
             info.filename.removesuffix(_SUFFIX): info
@@ -48,11 +59,19 @@ class NpzReader(Reader):
             )
         self._headers: dict[str, NpyHeader] = {}
 
+    @contextlib.contextmanager
+    def damage(self) -> Iterator[None]:
+        """Turn what ``zipfile`` raises on damaged archives into ``FormatError``."""
+        try:
+            yield
+        except _DAMAGE as exc:
+            raise FormatError(f"{self.path} is a damaged zip archive: {exc}") from exc
+
     def _begins_like_npy(self, info: zipfile.ZipInfo) -> bool:
         """Whether NumPy would load the member: it goes by the magic string alone."""
         if info.flag_bits & 1 or info.is_dir():
             return False
-        with reading(self.path), self.archive.open(info) as stream:
+        with self.damage(), self.archive.open(info) as stream:
             return stream.read(len(MAGIC)) == MAGIC
 
     def arrays(self) -> list[ArraySpec]:
@@ -62,7 +81,7 @@ class NpzReader(Reader):
     def header(self, name: str) -> NpyHeader:
         """Return the header of one member."""
         if name not in self._headers:
-            with reading(self.path), self.archive.open(self.members[name]) as stream:
+            with self.damage(), self.archive.open(self.members[name]) as stream:
                 self._headers[name] = self._parse(stream, name)
         return self._headers[name]
 
@@ -90,7 +109,7 @@ class NpzReader(Reader):
             return ArraySpec(name, (), "encrypted", codec, "an encrypted member")
         if times > 1:
             return ArraySpec(name, (), "unknown", codec, f"{times} members have this name")
-        with reading(self.path), self.archive.open(info) as stream:
+        with self.damage(), self.archive.open(info) as stream:
             if stream.read(len(MAGIC)) != MAGIC:
                 return ArraySpec(name, (), "unknown", codec, "not an npy array")
         header = self.header(name)
@@ -110,17 +129,17 @@ class NpzReader(Reader):
         header = self.header(array.name)
         batch_rows = rows_per_batch(array, batch_size)
         with contextlib.ExitStack() as stack:
-            with reading(self.path):
+            with self.damage():
                 stream: Any = stack.enter_context(self.archive.open(self.members[array.name]))
                 if header.fortran_order:
                     stream = stack.enter_context(_spooled(stream))
                 else:
                     stream.read(len(header.raw))
             for start, stop in windows(array.num_rows, batch_rows):
-                with reading(self.path):
+                with self.damage():
                     rows = self._read(stream, header, start, stop)
                 yield Batch(array, rows, start)
-            with reading(self.path):
+            with self.damage():
                 # zipfile compares the checksum when it comes to the member's end.
                 while stream.read(2**20):
                     pass
@@ -192,18 +211,18 @@ class NpzWriter(Writer):
         """Return what follows the numbers in the source's member, nearly always nothing."""
         if tail is None:
             return b""
-        with reading(self._source.path), self._source.archive.open(tail[0]) as stream:
+        with self._source.damage(), self._source.archive.open(tail[0]) as stream:
             stream.seek(tail[1])
             return stream.read()
 
     def _copy(self, info: zipfile.ZipInfo) -> None:
         with contextlib.ExitStack() as stack:
-            with reading(self._source.path):
+            with self._source.damage():
                 before = stack.enter_context(self._source.archive.open(info))
             after = stack.enter_context(self._open(info, info.file_size))
             while True:
                 # What goes wrong while it is written is no damage of the source.
-                with reading(self._source.path):
+                with self._source.damage():
                     block = before.read(2**20)
                 if not block:
                     break

@@ -609,7 +609,7 @@ def test_a_file_cut_off_anywhere(paths: Paths) -> None:
     raw = written()
     for size in range(0, len(raw), 37):
         paths[0].write_bytes(raw[:size])
-        with pytest.raises(FormatError, match=r"source\.parquet .*(cut off|begin with PAR1)"):
+        with pytest.raises(FormatError, match=r"source.parquet: .*(cut off|begin with PAR1)"):
             ParquetReader(paths[0])
 
 

@@ -2,7 +2,7 @@
 
 Nothing here asks pyarrow, which ends the process on some corrupt files, and nothing here is
 believed before it was compared with the size of the file. What doesn't fit is a
-``ValueError``; :func:`~l2cli.reading.reading` gives it the path.
+``ValueError``; :func:`l2cli.formats.parquet.errors.as_format_error` gives it the path.
 
 Field ids are those of ``parquet.thrift`` in apache/parquet-format.
 """
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from l2cli.errors import FormatError
 from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Items, Struct
 
@@ -149,7 +148,7 @@ class Footer:
         raw, body_bytes = _raw_footer(file)
         footer = cls(thrift.decode(raw)[0], len(raw), body_bytes)
         if FileField.ENCRYPTION in footer.struct:
-            raise FormatError("the file is encrypted; decrypt it first")
+            raise ValueError("the file is encrypted; decrypt it first")
         if sum(group.num_rows for group in footer.row_groups) != footer.num_rows:
             raise ValueError("the row groups don't have the rows that the footer promises")
         return footer
@@ -232,7 +231,7 @@ def _raw_footer(file: BinaryIO) -> tuple[bytes, int]:
     file.seek(0)
     head = file.read(4)
     if head == ENCRYPTED_MAGIC:
-        raise FormatError("the file is encrypted; decrypt it first")
+        raise ValueError("the file is encrypted; decrypt it first")
     if head != MAGIC:
         raise ValueError("not a Parquet file: it doesn't begin with PAR1")
     file.seek(max(4, size - 8))
@@ -291,9 +290,9 @@ def _row_group(struct: Struct, num_leaves: int, body_bytes: int) -> RowGroup:
 
 def _chunk(leaf: int, struct: Struct, body_bytes: int) -> Chunk:
     if ChunkField.PATH in struct:
-        raise FormatError("its columns are in other files; name those (this is a summary)")
+        raise ValueError("its columns are in other files; name those (this is a summary)")
     if ChunkField.CRYPTO in struct or ChunkField.ENCRYPTED_METADATA in struct:
-        raise FormatError("the file has encrypted columns; decrypt it first")
+        raise ValueError("the file has encrypted columns; decrypt it first")
     metadata = structure(struct, ChunkField.METADATA)
     first = integer(metadata, ColumnField.DATA_OFFSET)
     # Some writers say 0 where there is no dictionary, or nothing but one.
