@@ -36,7 +36,7 @@ LAYERS = [
     ["layers"],
     ["formula"],
     ["arguments", "array_names", "forking", "processors", "report", "spec", "summation", "tuning"],
-    ["arrays"],
+    ["arrays", "reading"],
     ["errors"],
 ]
 """From the top down. A module imports from lower layers, or from its own layer nothing."""
