@@ -75,7 +75,8 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
         names = " or ".join(map(selector, preferred[:4]))
         raise SelectionError(
             f"{reader.path} holds {len(preferred)} arrays that could be meant; choose with "
-            f"{names}{' …' if len(preferred) > 4 else ''}; -s may be given more than once"
+            f"{names}{' …' if len(preferred) > 4 else ''}; -s may be given more than once, "
+            "and -s '*' takes all"
         )
     _note_left(reader, [array for array in candidates if array not in preferred])
     return preferred
