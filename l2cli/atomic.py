@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.errors import DestinationError
+from l2cli.errors import DestinationError, reason
 from l2cli.siblings import remove_abandoned, sibling_prefix, temporary_folder
 
 if TYPE_CHECKING:
@@ -103,14 +103,31 @@ def temporary_file(*, named: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def write_errors(label: str, consequence: str = "nothing of it was left") -> Iterator[None]:
+    """Name what the system refused to write; a pipe that nobody reads is left to the caller.
+
+    Parameters
+    ----------
+    consequence
+        What that means for it.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise DestinationError(f"{label} can't be written: {reason(exc)}; {consequence}") from exc
+
+
+@contextlib.contextmanager
 def temporary_errors() -> Iterator[None]:
     """Say where it was that the system refused to write a temporary file."""
     try:
         yield
     except OSError as exc:
         raise DestinationError(
-            f"a temporary file can't be written in {tempfile.gettempdir()}: "
-            f"{exc.strerror or exc}; name a folder with more room in TMPDIR"
+            f"a temporary file can't be written in {tempfile.gettempdir()}: {reason(exc)}; "
+            "name a folder with more room in TMPDIR"
         ) from exc
 
 
@@ -172,7 +189,7 @@ def _create_sibling(target: Path, destination: Path) -> tuple[Path, int]:
         except FileExistsError:
             continue
         except OSError as exc:
-            raise DestinationError(f"{destination} can't be written: {exc.strerror}") from exc
+            raise DestinationError(f"{destination} can't be written: {reason(exc)}") from exc
 
 
 def _publish(sibling: Path, target: Path, model: Path | None) -> None:

@@ -163,7 +163,7 @@ def _check_pictures(plot: Path | None, report: Path | None, *, overwrite: bool) 
 def _write_pictures(
     found: CheckReport, plot: Path | None, report: Path | None, *, overwrite: bool
 ) -> None:
-    from l2cli.atomic import replacing
+    from l2cli.atomic import replacing, write_errors
 
     if plot is not None:
         import logging
@@ -171,12 +171,19 @@ def _write_pictures(
         from l2cli.plot import plot as draw_plot
 
         logging.getLogger("matplotlib").setLevel(logging.ERROR)  # It tells of its font cache.
-        with replacing(plot, like=None, overwrite=overwrite) as path, path.open("wb") as file:
+        with (
+            write_errors(str(plot)),
+            replacing(plot, like=None, overwrite=overwrite) as path,
+            path.open("wb") as file,
+        ):
             draw_plot(found, file, plot.suffix.lower())
     if report is not None:
         from l2cli.page import page
 
-        with replacing(report, like=None, overwrite=overwrite) as path:
+        with (
+            write_errors(str(report)),
+            replacing(report, like=None, overwrite=overwrite) as path,
+        ):
             path.write_text(page(found), encoding="utf-8")
 
 
