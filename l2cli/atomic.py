@@ -56,11 +56,11 @@ def replacing(destination: Path, *, like: Path | None, overwrite: bool) -> Itera
 def check_destination(destination: Path, *, overwrite: bool) -> None:
     """Raise ``DestinationError`` where :func:`replacing` would, without writing anything."""
     target = Path(os.path.realpath(destination))
-    if target.is_dir():
+    if os.path.isdir(target):
         raise DestinationError(f"{destination} is a folder, expected a file name")
-    if os.path.lexists(target) and not target.is_file():
+    if os.path.lexists(target) and not os.path.isfile(target):
         raise DestinationError(f"{destination} is not a regular file; name one to write")
-    if target.exists() and not overwrite:
+    if os.path.exists(target) and not overwrite:
         raise DestinationError(
             f"{destination} exists; replace it with --overwrite, or name another"
         )
@@ -75,7 +75,7 @@ def check_parent(target: Path, destination: Path) -> None:
     destination
         What the user calls it.
     """
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise DestinationError(f"{destination}: there is no folder {target.parent}; make it first")
     if not os.access(target.parent, os.W_OK):
         raise DestinationError(f"{destination}: no permission to write in {target.parent}")

@@ -84,6 +84,15 @@ def is_disk_full(error: BaseException | None) -> bool:
     return False
 
 
+def message_of(error: BaseException) -> str:
+    """Return what to say of an error to people, in one line."""
+    if isinstance(error, L2NormError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {reason(error)}"
+    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
+
+
 def crash_message(subject: str, exit_code: int, consequence: str = "nothing was written") -> str:
     """Return what to say of a process that ended with ``exit_code`` while it read ``subject``.
 

@@ -180,6 +180,6 @@ def _resolve(
     target = destination
     if target is None:
         target = default_destination(source, None if wanted is source_kind else wanted)
-    if isinstance(target, Path) and target.exists() and target.samefile(source):
+    if isinstance(target, Path) and os.path.exists(target) and target.samefile(source):
         raise OptionError(f"{target} is the source itself; to replace it, say --in-place")
     return target

@@ -35,7 +35,16 @@ LAYERS = [
     ["cache", "models", "exact", "options", "distribution"],
     ["layers"],
     ["formula"],
-    ["arguments", "array_names", "processors", "report", "spec", "summation", "tuning"],
+    [
+        "arguments",
+        "array_names",
+        "processors",
+        "report",
+        "spec",
+        "suggestions",
+        "summation",
+        "tuning",
+    ],
     ["arrays"],
     ["errors"],
 ]

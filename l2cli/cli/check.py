@@ -11,6 +11,7 @@ import click
 
 from l2cli.cli.options import (
     FORMAT,
+    PATH,
     allow_external_option,
     axis_option,
     backend_option,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Are these unit rows? Exit code 0 yes, 1 no.")
-@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=PATH)
 @click.option(
     "-s",
     "--select",
@@ -69,13 +70,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="Draw the norms, as .png or .svg; pip install 'l2cli[plot]'.",
 )
 @click.option(
     "--report",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="Write a page with figures and pictures, as .html.",
 )
