@@ -192,7 +192,7 @@ def _resolve(
             raise OptionError(f"{source} is {what}; rename it first: mv {old} {new}")
         return source
     target = _default(source, source_kind, asked) if destination is None else destination
-    if isinstance(target, Path) and target.exists() and target.samefile(source):
+    if isinstance(target, Path) and os.path.exists(target) and target.samefile(source):
         raise OptionError(f"{target} is the source itself; to replace it, say --in-place")
     return target
 

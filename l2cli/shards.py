@@ -26,6 +26,7 @@ from l2cli.errors import (
     NoArrayError,
     OtherArraysError,
     SourceError,
+    is_disk_full,
 )
 from l2cli.formats import by_word, detect
 from l2cli.normalization import normalize
@@ -140,6 +141,8 @@ class ShardReport:
         The temporary sibling that holds the result, if it is not published yet.
     found
         What would be taken from it, where that was the task.
+    disk_full
+        Whether it failed because there is no room left, so that no shard would fare better.
     """
 
     name: str
@@ -153,6 +156,7 @@ class ShardReport:
     traceback: str = ""
     reason: str = ""
     found: tuple[FoundArray, ...] = ()
+    disk_full: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
@@ -164,9 +168,22 @@ class ShardReport:
         return held | (self.report.as_dict() if self.report else {})
 
 
-def failed(task: ShardTask, message: str, trace: str = "") -> ShardReport:
-    """Return the report of a task that came to nothing."""
-    return ShardReport(task.name, "failed", task.num_bytes, error=message, traceback=trace)
+def failed(task: ShardTask, message: str, cause: BaseException | None = None) -> ShardReport:
+    """Return the report of a task that came to nothing.
+
+    Parameters
+    ----------
+    cause
+        The error that it came to nothing by, if there was one.
+    """
+    return ShardReport(
+        task.name,
+        "failed",
+        task.num_bytes,
+        error=message,
+        traceback="".join(traceback.format_exception(cause)) if cause else "",
+        disk_full=is_disk_full(cause),
+    )
 
 
 def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = None) -> ShardReport:
@@ -185,10 +202,12 @@ def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = Non
         message = str(exc)
         if not any(path in message for path in (task.source, task.destination)):
             message = f"{task.source}: {message}"
-        return failed(task, message, traceback.format_exc())
+        return failed(task, message, exc)
     except Exception as exc:
         message = f"{task.source}: unexpected {type(exc).__name__}: {exc}; --debug shows where"
-        return failed(task, message, traceback.format_exc())
+        if is_disk_full(exc):
+            message = f"{task.destination} can't be written: {exc}"
+        return failed(task, message, exc)
 
 
 def is_native(task: ShardTask) -> bool:
@@ -325,7 +344,8 @@ def _copy(task: ShardTask, status: Status, reason: str) -> ShardReport:
         try:
             _copy_file(source, destination, overwrite=task.overwrite)
         except OSError as exc:
-            raise SourceError(f"{source} can't be copied: {exc.strerror or exc}") from exc
+            what = f"{source} can't be copied to {destination}"
+            raise SourceError(f"{what}: {exc.strerror or exc}") from exc
     return ShardReport(
         task.name,
         status,

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from l2cli.errors import DestinationError, NoArrayError
+from l2cli.errors import DestinationError, NoArrayError, is_disk_full
 from l2cli.formats import full_suffix
 from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_choice
 from l2cli.options import NormalizeOptions
@@ -76,6 +76,8 @@ class StoreReport:
         What is normalized in the store; ``None`` where each file was named.
     counts
         The rows that were normalized by this run.
+    disk_full
+        Whether the run stopped early, because there was no room left.
     num_bytes
         Bytes of the source files that this run dealt with.
     notes
@@ -93,12 +95,15 @@ class StoreReport:
     num_bytes: int = 0
     seconds: float = 0.0
     dry_run: bool = False
+    disk_full: bool = False
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """4 where a shard failed, else 0."""
+        """3 where the run stopped early, else 4 where a shard failed, else 0."""
+        if self.disk_full:
+            return 3
         return 4 if self.shards.get("failed") else 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -266,8 +271,11 @@ def _make_folders(plan: Plan) -> None:
         if os.path.islink(path) or os.path.dirname(name) in barred:
             barred.add(name)  # A link might lead out of the destination.
             continue
-        with contextlib.suppress(OSError):
+        try:
             os.mkdir(path)
+        except OSError as exc:
+            if is_disk_full(exc):
+                raise DestinationError(f"{path} can't be made: {exc.strerror}") from exc
 
 
 def _decide(
@@ -373,7 +381,8 @@ class _Run:
             for task, outcome in reports:
                 report = self._publish(task, outcome)
                 self._count(report)
-                if report.status == "failed" and wishes.fail_fast:
+                self._report.disk_full = report.disk_full
+                if report.disk_full or (report.status == "failed" and wishes.fail_fast):
                     break
         if self.bystanders:
             few = brief(list(self.bystanders))
@@ -381,6 +390,8 @@ class _Run:
                 f"{few}: other arrays than the store's vectors, which stay as they are; "
                 "l2norm inspect lists them, and -s takes what it names"
             )
+        if self._report.disk_full:
+            self._note_full(len(tasks))
         for note, names in self._notes.items():
             self._report.notes.append(f"{_first_and_more(names)}: {note}")
 
@@ -390,6 +401,14 @@ class _Run:
             note = short_rows(sum(self._short.values()), epsilon)
             self._report.warnings.append(f"{_first_and_more(list(self._short))}: {note}")
             self._report.notes += self._report.warnings
+
+    def _note_full(self, num_tasks: int) -> None:
+        shards = self._report.shards
+        begun = sum(shards.values()) - shards["skipped"] - len(self._plan.failures)
+        self._report.notes.append(
+            f"stopped, because there is no room left to write in, with {num_tasks - begun:,} files "
+            "to go; make room, and run the same again to go on from here"
+        )
 
     def _skip_done(self) -> Iterator[ShardTask]:
         for task in self._plan.tasks:
@@ -409,16 +428,17 @@ class _Run:
         """Note what is done. A staged result is noted first, then published: see ``Record``."""
         if self._manifest is None or report.status == "failed" or task.dry_run:
             return report
-        if not report.staged:
-            self._manifest.add(task, report)
-            return report
         try:
+            if not report.staged:
+                self._manifest.add(task, report)
+                return report
             _keep_owner(task.destination, report.staged)
             self._manifest.add(task, report, flush=True)
             os.replace(report.staged, task.destination)
         except OSError as exc:
             _remove(report.staged)
-            return failed(task, f"{task.destination} can't be replaced: {exc.strerror or exc}")
+            what = "replaced" if report.staged else "noted as done"
+            return failed(task, f"{task.destination} can't be {what}: {exc.strerror or exc}", exc)
         except BaseException:
             _remove(report.staged)
             raise

@@ -35,7 +35,17 @@ LAYERS = [
     ["backend", "cache", "models", "exact", "options", "distribution"],
     ["layers"],
     ["formula"],
-    ["arguments", "array_names", "forking", "processors", "report", "spec", "summation", "tuning"],
+    [
+        "arguments",
+        "array_names",
+        "forking",
+        "processors",
+        "report",
+        "spec",
+        "suggestions",
+        "summation",
+        "tuning",
+    ],
     ["arrays", "reading"],
     ["errors"],
 ]
