@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ from tests.fuzz.trial import mutant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_FOLDER = Path(tempfile.gettempdir(), "mutants")
 
 
 def main() -> int:
@@ -45,7 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="of this format alone, such as HDF5")
     parser.add_argument("--mutant", type=int, help="this one alone; it is kept whatever it is")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--folder", type=Path, default=Path("mutants"), help="where to keep them")
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="where to keep them")
     return parser.parse_args()
 
 

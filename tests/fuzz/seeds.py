@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import io
 import random
+import tempfile
 import zipfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -115,30 +117,29 @@ def _hdf5() -> Iterator[Seed]:
 
 
 def _hdf5_bytes(libver: str, options: dict[str, Any]) -> bytes:
-    with _opened_hdf5(libver) as file:
-        dataset = file.create_dataset(_NAME, data=_rows(), **options)
-        dataset.attrs["unit"] = "none"
-        dataset.attrs["scale"] = np.arange(3.0)
-        file["ids"] = np.arange(NUM_ROWS)
-        file["names"] = ["a", "bb", "ccc"]
-        file["alias"] = file["ids"]
-        file["soft"] = h5py.SoftLink("/ids")
-        file["outside"] = h5py.ExternalLink("other.h5", "/x")
-        if libver == "earliest":
-            file.create_group("group")["x"] = 1.5
-        file.flush()
-        image: bytes = file.id.get_file_image()
-    return image
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "seed.h5")
+        with _created_hdf5(path, libver) as file:
+            dataset = file.create_dataset(_NAME, data=_rows(), **options)
+            dataset.attrs["unit"] = "none"
+            dataset.attrs["scale"] = np.arange(3.0)
+            file["ids"] = np.arange(NUM_ROWS)
+            file["names"] = ["a", "bb", "ccc"]
+            file["alias"] = file["ids"]
+            file["soft"] = h5py.SoftLink("/ids")
+            file["outside"] = h5py.ExternalLink("other.h5", "/x")
+            if libver == "earliest":
+                file.create_group("group")["x"] = 1.5
+        return path.read_bytes()
 
 
-def _opened_hdf5(libver: str) -> h5py.File:
-    """Open a file in memory that keeps no time, so that its bytes are always the same."""
+def _created_hdf5(path: Path, libver: str) -> h5py.File:
+    """Create a file that keeps no time, so that its bytes are always the same."""
     access, creation = h5p.create(h5p.FILE_ACCESS), h5p.create(h5p.FILE_CREATE)
     low = {"earliest": h5f.LIBVER_EARLIEST, "latest": h5f.LIBVER_LATEST}[libver]
     access.set_libver_bounds(low, h5f.LIBVER_LATEST)
-    access.set_fapl_core(backing_store=False)
     creation.set_obj_track_times(False)
-    return h5py.File(h5f.create(b"seed.h5", h5f.ACC_TRUNC, creation, access))
+    return h5py.File(h5f.create(bytes(path), h5f.ACC_TRUNC, creation, access))
 
 
 def _lists(kind: Any, nulls: bool = False) -> pa.Array:
