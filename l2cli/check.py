@@ -62,7 +62,7 @@ class CheckOptions:
     tolerance: float | None = None
     zero_rows: Literal["allow", "forbid"] = "allow"
     select: tuple[str, ...] = ()
-    axis: tuple[int, ...] = (-1,)
+    axis: tuple[int, ...] | None = None
     batch_size: int | None = None
     backend: Literal["auto", "jax", "tensorflow"] = "auto"
     device: str = "auto"
