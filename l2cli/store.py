@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from l2cli.atomic import is_abandoned
+from l2cli.companions import describes
 from l2cli.errors import DestinationError, NoArrayError
 from l2cli.formats import full_suffix
 from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_choice
@@ -31,12 +32,21 @@ if TYPE_CHECKING:
 
     from l2cli.manifest import Record
     from l2cli.plan import Plan
-    from l2cli.shards import ShardTask
+    from l2cli.shards import ShardTask, Status
     from l2cli.workers import Runner
 
     OnEvent = Callable[["ShardReport | StoreProgress"], None]
 
-_STATUSES = ("done", "copied", "bystander", "left out", "skipped", "failed", "not read")
+_STATUSES = (
+    "done",
+    "copied",
+    "rewritten",
+    "bystander",
+    "left out",
+    "skipped",
+    "failed",
+    "not read",
+)
 _TEXTS = {
     "bystander": ("bystander", "bystanders"),
     "not read": ("file not read", "files not read"),
@@ -357,6 +367,8 @@ class _Run:
         self._done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
+        self._settled: dict[str, Status] = {}
+        self._worked: set[str] = set()
         self.num_normalized = 0
         self.bystanders: list[str] = []
 
@@ -375,15 +387,53 @@ class _Run:
                 self._count(report)
                 if report.status == "failed" and wishes.fail_fast:
                     break
+        self._rewrite_companions(runner)
         for note, names in self._notes.items():
             where = names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
             self._report.notes.append(f"{where}: {note}")
 
     def _skip_done(self) -> Iterator[ShardTask]:
         for task in self._plan.tasks:
+            if task.action == "rewrite":
+                continue
             record = self._records.get(task.name)
             if record is not None and record.holds(task):
+                self._settled[task.name] = record.status
                 self.num_normalized += record.status == "done"
+                self._count(ShardReport(task.name, "skipped", task.num_bytes))
+            else:
+                yield task
+
+    def _rewrite_companions(self, runner: Runner) -> None:
+        """Write the files anew that describe shards, once all of those are done."""
+        due = list(self._due())
+        with contextlib.closing(runner.run(due, self._progress)) as reports:
+            for task, outcome in reports:
+                is_copy = outcome.status == "not read"
+                self._count(
+                    self._publish(task, replace(outcome, status="copied") if is_copy else outcome)
+                )
+
+    def _due(self) -> Iterator[ShardTask]:
+        """Yield what is to be done with these files, and count those that nothing is done with."""
+        for task in self._plan.tasks:
+            if task.action != "rewrite":
+                continue
+            shards = [
+                each.name
+                for each in self._plan.tasks
+                if each.action != "rewrite" and describes(task.name, each.name)
+            ]
+            unsettled = sum(name not in self._settled for name in shards)
+            record = self._records.get(task.name)
+            if unsettled:
+                error = (
+                    f"{task.source} is not written anew: {unsettled:,} of its files are not done"
+                )
+                self._count(failed(task, f"{error}; run again when they can be"))
+            elif not any(self._settled[name] == "done" for name in shards):
+                yield replace(task, action="copy")
+            elif record and record.holds(task) and self._worked.isdisjoint(shards):
                 self._count(ShardReport(task.name, "skipped", task.num_bytes))
             else:
                 yield task
@@ -420,6 +470,9 @@ class _Run:
             self.bystanders.append(report.reason)
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
+        if report.status not in ("skipped", "failed"):
+            self._settled[report.name] = report.status
+            self._worked.add(report.name)
         if report.report is not None:
             for array in report.report.arrays:
                 self._report.counts += array.counts
