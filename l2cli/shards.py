@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from l2cli.atomic import replacing, sibling_prefix
+from l2cli.atomic import replacing
 from l2cli.destinations import FileDestination
 from l2cli.errors import (
     BackendError,
@@ -31,6 +31,7 @@ from l2cli.formats import by_word, detect
 from l2cli.normalization import normalize
 from l2cli.rewriting import rewrite
 from l2cli.routes import Route, wanted_kind
+from l2cli.siblings import sibling_prefix
 from l2cli.sources import FileSource, open_source
 from l2cli.survey import survey_shard
 
