@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Rewriter = Callable[[Path, Path, Path, NormalizeOptions], None]
 
+NAMES = ("_metadata", "_common_metadata", "state.json", "dataset_info.json")
+"""What such files are called."""
 _NO_MATTER = ("batch_size", "backend", "device", "verify", "if_needed", "norms_name")
 """Options that say nothing of what the numbers become."""
 

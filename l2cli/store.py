@@ -13,13 +13,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from l2cli.companions import describes
 from l2cli.errors import DestinationError, NoArrayError
 from l2cli.formats import full_suffix
 from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_choice
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
 from l2cli.report import Counts, brief, short_rows, suffixes_text
+from l2cli.settled import Settled
 from l2cli.shards import ShardReport, failed
 from l2cli.siblings import is_abandoned
 from l2cli.survey import StoreChoice, choose, families_of, sampled
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from l2cli.manifest import Record
     from l2cli.plan import Plan
-    from l2cli.shards import ShardTask, Status
+    from l2cli.shards import ShardTask
     from l2cli.workers import Runner
 
     OnEvent = Callable[["ShardReport | StoreProgress"], None]
@@ -366,8 +366,7 @@ class _Run:
         self._done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
-        self._settled: dict[str, Status] = {}
-        self._worked: set[str] = set()
+        self._settled = Settled()
         self.num_normalized = 0
         self.bystanders: dict[str, str] = {}
         self._short: dict[str, int] = {}
@@ -410,7 +409,7 @@ class _Run:
                 continue
             record = self._records.get(task.name)
             if record is not None and record.holds(task):
-                self._settled[task.name] = record.status
+                self._settled.add_earlier(task.name, record.status)
                 self.num_normalized += record.status == "done"
                 self._count_short(task.name, record.num_short)
                 self._count(ShardReport(task.name, "skipped", task.num_bytes))
@@ -419,37 +418,17 @@ class _Run:
 
     def _rewrite_companions(self, runner: Runner) -> None:
         """Write the files anew that describe shards, once all of those are done."""
-        due = list(self._due())
-        with contextlib.closing(runner.run(due, self._progress)) as reports:
-            for task, outcome in reports:
-                is_copy = outcome.status == "not read"
-                self._count(
-                    self._publish(task, replace(outcome, status="copied") if is_copy else outcome)
-                )
-
-    def _due(self) -> Iterator[ShardTask]:
-        """Yield what is to be done with these files, and count those that nothing is done with."""
-        for task in self._plan.tasks:
-            if task.action != "rewrite":
-                continue
-            shards = [
-                each.name
-                for each in self._plan.tasks
-                if each.action != "rewrite" and describes(task.name, each.name)
-            ]
-            unsettled = sum(name not in self._settled for name in shards)
-            record = self._records.get(task.name)
-            if unsettled:
-                error = (
-                    f"{task.source} is not written anew: {unsettled:,} of its files are not done"
-                )
-                self._count(failed(task, f"{error}; run again when they can be"))
-            elif not any(self._settled[name] == "done" for name in shards):
-                yield replace(task, action="copy")
-            elif record and record.holds(task) and self._worked.isdisjoint(shards):
-                self._count(ShardReport(task.name, "skipped", task.num_bytes))
+        due = []
+        for task, report in self._settled.companions(self._plan.tasks, self._records):
+            if report is not None:
+                self._count(report)
             else:
-                yield task
+                due.append(task)
+        with contextlib.closing(runner.run(due, self._progress)) as reports:
+            for task, report in reports:
+                is_copy = report.status == "not read"  # They are known, whatever their suffix.
+                outcome = replace(report, status="copied") if is_copy else report
+                self._count(self._publish(task, outcome))
 
     def _choose_runner(self, jobs: int) -> Runner:
         lock = [self._manifest.fileno()] if self._manifest else []
@@ -483,9 +462,7 @@ class _Run:
             self.bystanders[report.name] = report.reason
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
-        if report.status not in ("skipped", "failed"):
-            self._settled[report.name] = report.status
-            self._worked.add(report.name)
+        self._settled.add(report)
         if report.report is not None:
             self._count_short(report.name, report.report.num_short)
             for array in report.report.arrays:
