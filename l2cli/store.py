@@ -19,6 +19,7 @@ from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_c
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
 from l2cli.report import Counts, brief, short_rows, suffixes_text
+from l2cli.settled import Settled
 from l2cli.shards import ShardReport, failed
 from l2cli.siblings import is_abandoned
 from l2cli.survey import StoreChoice, choose, families_of, sampled
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[["ShardReport | StoreProgress"], None]
 
-_STATUSES = ("done", "copied", "bystander", "left out", "skipped", "failed", "not read")
+_STATUSES = (
+    "done",
+    "copied",
+    "rewritten",
+    "bystander",
+    "left out",
+    "skipped",
+    "failed",
+    "not read",
+)
 _TEXTS = {
     "bystander": ("bystander", "bystanders"),
     "not read": ("file not read", "files not read"),
@@ -364,6 +374,7 @@ class _Run:
         self._done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
+        self._settled = Settled()
         self.num_normalized = 0
         self.bystanders: dict[str, str] = {}
         self._short: dict[str, int] = {}
@@ -384,6 +395,7 @@ class _Run:
                 self._report.disk_full = report.disk_full
                 if report.disk_full or (report.status == "failed" and wishes.fail_fast):
                     break
+        self._rewrite_companions(runner)
         if self.bystanders:
             few = brief(list(self.bystanders))
             self._report.notes.append(
@@ -412,13 +424,30 @@ class _Run:
 
     def _skip_done(self) -> Iterator[ShardTask]:
         for task in self._plan.tasks:
+            if task.action == "rewrite":
+                continue
             record = self._records.get(task.name)
             if record is not None and record.holds(task):
+                self._settled.add_earlier(task.name, record.status)
                 self.num_normalized += record.status == "done"
                 self._count_short(task.name, record.num_short)
                 self._count(ShardReport(task.name, "skipped", task.num_bytes))
             else:
                 yield task
+
+    def _rewrite_companions(self, runner: Runner) -> None:
+        """Write the files anew that describe shards, once all of those are done."""
+        due = []
+        for task, report in self._settled.companions(self._plan.tasks, self._records):
+            if report is not None:
+                self._count(report)
+            else:
+                due.append(task)
+        with contextlib.closing(runner.run(due, self._progress)) as reports:
+            for task, report in reports:
+                is_copy = report.status == "not read"  # They are known, whatever their suffix.
+                outcome = replace(report, status="copied") if is_copy else report
+                self._count(self._publish(task, outcome))
 
     def _choose_runner(self, jobs: int) -> Runner:
         lock = [self._manifest.fileno()] if self._manifest else []
@@ -453,6 +482,7 @@ class _Run:
             self.bystanders[report.name] = report.reason
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
+        self._settled.add(report)
         if report.report is not None:
             self._count_short(report.name, report.report.num_short)
             for array in report.report.arrays:
