@@ -34,6 +34,9 @@ def external_refusal(file_name: str) -> str:
 
 def foreign_refusal(dataset: h5d.DatasetID, path: Path, *, allow_external: bool) -> str:
     """Return why rows that lie in other files can't be read; empty where they can."""
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5d.VIRTUAL and not properties.get_external_count():
+        return ""
     if not allow_external:
         names = _foreign_files(dataset, path)
         return external_refusal(names[0]) if names else ""
