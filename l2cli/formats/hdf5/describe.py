@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LOSSY_FILTERS = {h5z.FILTER_SCALEOFFSET: "scaleoffset", 32013: "zfp", 32017: "sz", 32024: "sz3"}
 _MOST_NESTED = 8
+_MOST_BYTES = 2**50
+"""Of one dataset. To pass over more that was never stored takes hours too."""
 _LOST = "it holds references to nowhere: what they led to was deleted, or lies in another file"
 
 
@@ -139,10 +142,15 @@ def _files_of_source(
 
 
 def _size_refusal(dataset: h5d.DatasetID, properties: h5p.PropDCID, path: Path) -> str:
-    """Refuse a dataset whose one block of bytes reaches beyond the end of its file."""
+    """Refuse a dataset that claims bytes beyond the end of its file, or more than there are."""
+    held = path.stat().st_size
+    shape = dataset.get_space().shape or ()
+    claimed = math.prod(shape) * dataset.get_type().get_size()
+    if claimed > _MOST_BYTES:
+        return f"it claims {claimed:,} bytes, the file, which may be damaged, holds {held:,}"
     if properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count():
         return ""
-    offset, claimed, held = dataset.get_offset(), dataset.get_storage_size(), path.stat().st_size
+    offset, claimed = dataset.get_offset(), dataset.get_storage_size()
     if offset is not None and offset + claimed > held:
         return f"it claims {claimed} bytes from {offset} on, the file holds {held}"
     return ""

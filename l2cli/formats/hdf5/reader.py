@@ -7,9 +7,10 @@ from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 from h5py import h5d, h5l, h5o
 
-from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
+from l2cli.arrays import ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError
 from l2cli.formats.base import Reader
 from l2cli.formats.hdf5.chunks import ChunkReader, bypass_of
@@ -18,6 +19,7 @@ from l2cli.formats.hdf5.drivers import set_of
 from l2cli.formats.hdf5.elements import element_of, elements
 from l2cli.formats.hdf5.errors import RAISED_BY_H5PY, diagnose, translated
 from l2cli.formats.hdf5.extent import ExtentReader, extent_of
+from l2cli.formats.hdf5.gaps import gap_rows, stretches
 from l2cli.formats.hdf5.grid import chunk_rows
 from l2cli.formats.hdf5.links import Link, links, names_by_address, objects, to_name, to_path
 from l2cli.formats.hdf5.outside import describe_link
@@ -98,10 +100,16 @@ class Hdf5Reader(Reader):
     def _batches_of(self, array: ArraySpec, batch_size: int | None) -> Iterator[Batch]:
         with translated(f"{self.path}: {array.label}"):
             reader, batch_rows = self._open_rows(array, batch_size)
-        for start, stop in windows(array.num_rows, batch_rows):
-            with translated(f"{self.path}: {array.label}, rows {start} to {stop - 1}"):
-                rows = reader.read(start, stop)
-            yield Batch(array, rows, start)
+            parts = stretches(h5d.open(self.file.id, self.location(array.name)[0]), array)
+        for part in parts:
+            step = batch_rows if part.is_stored else gap_rows(array, batch_size)
+            for start in range(part.start, part.stop, step):
+                stop = min(start + step, part.stop)
+                with translated(f"{self.path}: {array.label}, rows {start} to {stop - 1}"):
+                    rows = reader.read(start, stop if part.is_stored else start + 1)
+                if not part.is_stored:  # They are all alike.
+                    rows = np.broadcast_to(rows, (stop - start, *rows.shape[1:]))
+                yield Batch(array, rows, start)
 
     def _open_rows(
         self, array: ArraySpec, batch_size: int | None
