@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from h5py import h5d, h5o, h5s, h5z
 
 from l2cli.arrays import ArraySpec
+from l2cli.formats.hdf5.attributes import packing
 from l2cli.formats.hdf5.elements import Element
 from l2cli.formats.hdf5.plugins import FILTER_NAMES, filter_refusal, filters
 from l2cli.formats.hdf5.references import leads_nowhere
@@ -55,14 +56,19 @@ def describe(
         or filter_refusal(properties)
         or _size_refusal(dataset, properties, path)
     )
+    is_unread = bool(refusal)
+    refusal = refusal or packing(dataset, dtype)
     layout = [_storage(properties), *element.layout]
+    shape = extent + element.shape
     return ArraySpec(
         name + element.suffix,
-        extent + element.shape,
+        shape,
         dtype,
         ", ".join(layout),
         refusal,
-        may_be_vectors=is_lost or (bool(refusal) and may_hold_vectors(element.stored, extent)),
+        may_be_vectors=is_lost
+        or (is_unread and may_hold_vectors(element.stored, extent))
+        or (bool(refusal) and not is_unread and len(shape) > 1),
     )
 
 

@@ -13,7 +13,10 @@ from h5py import h5d, h5l, h5o
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError
 from l2cli.formats.base import Reader
+from l2cli.formats.hdf5.attributes import reversed_by, user_block_of
+from l2cli.formats.hdf5.bookkeeping import Bookkeeping
 from l2cli.formats.hdf5.chunks import ChunkReader, bypass_of
+from l2cli.formats.hdf5.declarations import missing_of
 from l2cli.formats.hdf5.describe import LOSSY_FILTERS, describe
 from l2cli.formats.hdf5.drivers import set_of
 from l2cli.formats.hdf5.elements import element_of, elements
@@ -54,6 +57,8 @@ class Hdf5Reader(Reader):
         self.pool = ThreadPoolExecutor(num_processors())
         try:
             self.file = h5py.File(path, "r")
+            self._bookkeeping = Bookkeeping(self.file)
+            self._user_block = user_block_of(path, self.file.userblock_size)
         except RAISED_BY_H5PY as exc:
             raise FormatError(f"{path}: {set_of(path) or diagnose(exc)}") from exc
 
@@ -61,7 +66,9 @@ class Hdf5Reader(Reader):
         """Return every dataset once, and every link into another file."""
         if self._arrays is None:
             with translated(self.path):
-                self._arrays = sorted(self._describe_all(), key=lambda array: array.name)
+                arrays = map(self._doubted, list(self._describe_all()))
+                # What may be chosen comes first, for messages list only some.
+                self._arrays = sorted(arrays, key=lambda array: (bool(array.doubt), array.name))
         return list(self._arrays)
 
     def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
@@ -99,8 +106,10 @@ class Hdf5Reader(Reader):
 
     def _batches_of(self, array: ArraySpec, batch_size: int | None) -> Iterator[Batch]:
         with translated(f"{self.path}: {array.label}"):
+            dataset = h5d.open(self.file.id, self.location(array.name)[0])
+            missing, parts = missing_of(dataset), stretches(dataset, array)
+            del dataset  # A dataset that is open keeps its small cache of chunks.
             reader, batch_rows = self._open_rows(array, batch_size)
-            parts = stretches(h5d.open(self.file.id, self.location(array.name)[0]), array)
         for part in parts:
             step = batch_rows if part.is_stored else gap_rows(array, batch_size)
             for start in range(part.start, part.stop, step):
@@ -109,7 +118,7 @@ class Hdf5Reader(Reader):
                     rows = reader.read(start, stop if part.is_stored else start + 1)
                 if not part.is_stored:  # They are all alike.
                     rows = np.broadcast_to(rows, (stop - start, *rows.shape[1:]))
-                yield Batch(array, rows, start)
+                yield missing.batch(array, rows, start) if missing else Batch(array, rows, start)
 
     def _open_rows(
         self, array: ArraySpec, batch_size: int | None
@@ -156,6 +165,8 @@ class Hdf5Reader(Reader):
             found = h5o.open(self.file.id, link.path)
             if not isinstance(found, h5d.DatasetID):
                 return
+            doubt = self._bookkeeping.doubt(found, name)
+            axes_of = reversed_by(found, self._user_block)
             for element in elements(found.get_type()):
                 array = describe(
                     found,
@@ -167,9 +178,14 @@ class Hdf5Reader(Reader):
                 if element.fields:
                     self._fields[array.name] = link.path, element.fields
                 self._note_lossy(array, found)
-                yield array
+                yield replaced(array, reversed_by=axes_of, doubt=doubt)
         except RAISED_BY_H5PY as exc:
             yield ArraySpec(name, (), "unknown", "", diagnose(exc), may_be_vectors=True)
+
+    def _doubted(self, array: ArraySpec) -> ArraySpec:
+        """Return ``array`` with the doubt that others threw on it."""
+        others = map(self._bookkeeping.belonging.get, array.names)
+        return replaced(array, doubt=array.doubt or next(filter(None, others), ""))
 
     def _note_lossy(self, array: ArraySpec, dataset: h5d.DatasetID) -> None:
         lossy = filters(dataset.get_create_plist()).keys() & LOSSY_FILTERS.keys()

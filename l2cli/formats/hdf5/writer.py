@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 from h5py import h5d, h5l, h5z
 
 from l2cli.atomic import reserve
@@ -13,6 +14,7 @@ from l2cli.errors import DestinationError
 from l2cli.formats.base import Writer
 from l2cli.formats.hdf5.chunks import ChunkWriter, bypass_of, chunk_spans
 from l2cli.formats.hdf5.codec import Codec, codec_of
+from l2cli.formats.hdf5.declarations import missing_of, refusal_to_store
 from l2cli.formats.hdf5.elements import element_of
 from l2cli.formats.hdf5.errors import translated, writing
 from l2cli.formats.hdf5.extent import Extent, ExtentWriter, copy_all_but, extent_of
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
+    from l2cli.formats.hdf5.missing import Missing
     from l2cli.formats.hdf5.reader import Hdf5Reader
 
 _LOW_VERSIONS = {2: "v108", 3: "v110"}
@@ -58,6 +61,7 @@ class Hdf5Writer(Writer):
         self._extents: dict[str, Extent] = {}
         self._codecs: dict[str, Codec] = {}
         self._sparse: set[str] = set()
+        self._missing: dict[str, Missing] = {}
         for output in self._outputs.values():
             self._check_storable(output)
         sources: dict[str, h5d.DatasetID] = {}
@@ -97,8 +101,11 @@ class Hdf5Writer(Writer):
             if name != self._name or self._rows is None:
                 self._finish_rows()
                 self._name, self._rows = name, self._open_rows(name)
-            self._rows.write(batch.start, batch.rows)
-        self._num_written[name] += len(batch.rows)
+            if name in self._missing:
+                self._missing[name].refuse_declared(batch)
+            rows = batch.carry.filled(batch.rows) if batch.carry else batch.rows
+            self._rows.write(batch.start, rows)
+        self._num_written[name] += len(rows)
 
     def finish(self) -> None:
         """Write what is kept back, and close."""
@@ -131,6 +138,9 @@ class Hdf5Writer(Writer):
     def _prepare(self, name: str, source: h5d.DatasetID) -> None:
         """Make room for an output, if what the source has there can't be written over."""
         output, is_foreign = self._outputs[name], name in self._foreign
+        missing = missing_of(source, np.dtype(output.dtype))
+        if missing is not None and missing.meets_unit_rows:
+            self._missing[name] = missing
         is_new = is_foreign or self._is_changed(output) or _lies_elsewhere(source)
         if not is_new and (extent := extent_of(source)):
             self._extents[name] = extent
@@ -178,8 +188,11 @@ class Hdf5Writer(Writer):
             )
         with translated(output.label):
             source = self._opened(self._reader.file, output.name)
+            refusal = refusal_to_store(source, np.dtype(output.dtype))
             used = filters(source.get_create_plist())
             is_new = self._is_changed(output) or _lies_elsewhere(source)
+        if refusal:
+            raise DestinationError(f"{output.label}: {refusal}")
         if is_new and self._reader.location(output.name)[1]:
             raise DestinationError(
                 f"{output.label} is a field of records, which can't be stored anew without the "
