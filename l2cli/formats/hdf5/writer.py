@@ -188,9 +188,10 @@ class Hdf5Writer(Writer):
             )
         with translated(output.label):
             source = self._opened(self._reader.file, output.name)
-            refusal = refusal_to_store(source, np.dtype(output.dtype))
             used = filters(source.get_create_plist())
-            is_new = self._is_changed(output) or _lies_elsewhere(source)
+            is_changed = self._is_changed(output)
+            refusal = refusal_to_store(source, np.dtype(output.dtype)) if is_changed else ""
+            is_new = is_changed or _lies_elsewhere(source)
         if refusal:
             raise DestinationError(f"{output.label}: {refusal}")
         if is_new and self._reader.location(output.name)[1]:
