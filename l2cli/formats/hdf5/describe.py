@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from h5py import h5d, h5s, h5z
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from h5py import h5p
 
+_MOST_BYTES = 2**50
+"""Of one dataset. To pass over more that was never stored takes hours too."""
 _LOST = "it holds references to nowhere: what they led to was deleted, or lies in another file"
 
 
@@ -54,17 +57,18 @@ def describe(
         or filter_refusal(properties)
         or _size_refusal(dataset, properties, path)
     )
-    packed = packing(dataset, dtype)
-    may_be_vectors = bool(refusal or packed) and may_hold_vectors(element.stored, extent)
+    packed = "" if refusal else packing(dataset, dtype)
+    is_unread = bool(refusal) and may_hold_vectors(element.stored, extent)
     lossy = ["lossy"] if lossy_filter(dataset) else []
     layout = [_storage(properties), *lossy, *element.layout]
+    shape = extent + element.shape
     return ArraySpec(
         name + element.suffix,
-        extent + element.shape,
+        shape,
         dtype,
         ", ".join(layout),
         refusal or packed,
-        may_be_vectors=is_lost or may_be_vectors,
+        may_be_vectors=is_lost or is_unread or (bool(packed) and len(shape) > 1),
     )
 
 
@@ -97,10 +101,15 @@ def _extent_refusal(dataset: h5d.DatasetID) -> str:
 
 
 def _size_refusal(dataset: h5d.DatasetID, properties: h5p.PropDCID, path: Path) -> str:
-    """Refuse a dataset whose one block of bytes reaches beyond the end of its file."""
+    """Refuse a dataset that claims bytes beyond the end of its file, or more than there are."""
+    held = path.stat().st_size
+    shape = dataset.get_space().shape or ()
+    claimed = math.prod(shape) * dataset.get_type().get_size()
+    if claimed > _MOST_BYTES:
+        return f"it claims {claimed:,} bytes, the file, which may be damaged, holds {held:,}"
     if properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count():
         return ""
-    offset, claimed, held = dataset.get_offset(), dataset.get_storage_size(), path.stat().st_size
+    offset, claimed = dataset.get_offset(), dataset.get_storage_size()
     if offset is not None and offset + claimed > held:
         return f"it claims {claimed} bytes from {offset} on, the file holds {held}"
     return ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from h5py import h5d, h5p, h5s, h5z
 
-from l2cli.arrays import numpy_dtype, windows
+from l2cli.arrays import is_one_row, numpy_dtype, windows
 from l2cli.formats.hdf5.foreign import access_properties
 from l2cli.formats.hdf5.grid import chunk_boxes, grid
 from l2cli.formats.hdf5.plugins import filters
@@ -108,6 +108,8 @@ class DatasetWriter:
 
     def write(self, start: int, rows: Rows) -> None:
         """Write ``rows`` from row ``start`` on."""
+        if self._fill is not None and is_one_row(rows) and _is_all(rows[:1], self._fill):
+            return
         rows = np.ascontiguousarray(rows)
         if self._fill is None or not rows.size:
             self._put((start,), rows)
