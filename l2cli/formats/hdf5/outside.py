@@ -51,11 +51,13 @@ def _describe_external(file: h5py.File, link: Link, *, allow_external: bool) -> 
 
 
 def _describe_soft(file: h5py.File, link: Link, *, allow_external: bool) -> ArraySpec | None:
-    layout = f"→ {to_name(file.id.links.get_val(link.path))}"
+    target_name = to_name(file.id.links.get_val(link.path))
+    layout = f"→ {target_name}"
     try:
         target = h5o.open(file.id, link.path)
     except RAISED_BY_H5PY:
-        return _unread(link, "soft link", layout, f"it leads nowhere ({layout} can't be opened)")
+        refusal = f"it leads nowhere: '{target_name}' isn't there, or can't be opened"
+        return _unread(link, "soft link", layout, refusal)
     if not is_elsewhere(target, file):
         return None
     if not allow_external:
