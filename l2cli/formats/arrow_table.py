@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from l2cli.formats.arrow_columns import ARROW_TYPES
 from l2cli.formats.arrow_rows import primitive_array
+from l2cli.formats.arrow_types import ARROW_TYPES
 from l2cli.formats.fresh import FreshWriter
 
 if TYPE_CHECKING:
