@@ -68,7 +68,10 @@ class _AnyArrowReader(Reader):
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> ArrowWriter:
         changes = self._changes(outputs)
-        return self._writer(path.open("wb"), changes)
+        with ExitStack() as stack:
+            writer = self._writer(stack.enter_context(path.open("wb")), changes)
+            stack.pop_all()
+        return writer
 
     def stream_writer(
         self, stream: IO[bytes], outputs: Mapping[str, ArraySpec]
