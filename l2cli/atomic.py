@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import itertools
 import os
-import shutil
 import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2cli.errors import DestinationError
+from l2cli.siblings import remove_abandoned, sibling_prefix, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PREFIX = ".l2norm-"
 _DESCRIPTORS = Path("/proc/self/fd")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -49,15 +47,10 @@ def replacing(destination: Path, *, like: Path | None, overwrite: bool) -> Itera
     target = Path(os.path.realpath(destination))
     check_destination(destination, overwrite=overwrite)
     model = target if target.exists() else like
-    sibling = _create_sibling(target, destination)
-    try:
+    with _sibling(target, destination) as sibling:
         yield sibling
         check_destination(destination, overwrite=overwrite)
         _publish(sibling, target, model)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            sibling.unlink()
-        raise
 
 
 def check_destination(destination: Path, *, overwrite: bool) -> None:
@@ -96,18 +89,15 @@ def temporary_file(*, named: bool = False) -> Iterator[Path]:
     ----------
     named
         Whether its name has to stand in a folder. If not, then on Linux it doesn't, so that
-        not even ``kill -9`` leaves the file behind. Else the next to need a name removes it.
+        not even ``kill -9`` leaves the file behind. Else the next temporary file removes it.
     """
     if not named and _DESCRIPTORS.is_dir():
+        remove_abandoned(tempfile.gettempdir())
         with tempfile.TemporaryFile() as file:
             yield _DESCRIPTORS / str(file.fileno())
         return
-    _remove_abandoned()
-    with (
-        tempfile.TemporaryDirectory(prefix=sibling_prefix(os.getpid())) as folder,
-        _locked(folder),
-    ):
-        path = Path(folder, "file")
+    with temporary_folder() as folder:
+        path = folder / "file"
         path.touch()
         yield path
 
@@ -157,79 +147,32 @@ def flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def sibling_prefix(pid: int) -> str:
-    """Return what the names of process ``pid``'s temporary siblings begin with."""
-    return f"{_PREFIX}{pid}-"
-
-
-def remove_siblings(folder: Path, pid: int) -> None:
-    """Remove what process ``pid``, which is gone, left in ``folder`` and in temporary folders."""
-    for parent in (folder, Path(tempfile.gettempdir())):
-        for left in parent.glob(f"{sibling_prefix(pid)}*"):
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-
-
-def is_abandoned(name: str) -> bool:
-    """Whether the process whose temporary sibling or folder has this name is gone."""
-    pid = name.split("-")[1]
-    return not (pid.isdigit() and is_running(int(pid)))
-
-
-def is_running(pid: int) -> bool:
-    """Whether process ``pid`` lives on this machine; one that nobody buried yet does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return not os.path.isdir("/proc/self")
-    return state not in "ZX"
-
-
-def _remove_abandoned() -> None:
-    """Remove the temporary folders of processes that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*/"):
-        # A process that seems gone may live in another container, and holds its lock there.
-        with contextlib.suppress(OSError):
-            if is_abandoned(folder.name):
-                with _locked(folder) as is_locked:
-                    if is_locked:
-                        shutil.rmtree(folder, ignore_errors=True)
-
-
 @contextlib.contextmanager
-def _locked(folder: str | Path) -> Iterator[bool]:
-    """Try to hold the lock of a folder while the block runs, and yield whether that worked."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sibling(target: Path, destination: Path) -> Iterator[Path]:
+    """Yield an empty file beside ``target`` that is gone if the block raises.
+
+    It stays open for writing while the block runs, which tells others that it isn't abandoned.
+    """
+    sibling, descriptor = _create_sibling(target, destination)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # Another has it, or the file system has no locks.
-        is_locked = False
-    else:
-        is_locked = True
-    try:
-        yield is_locked
+        yield sibling
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            sibling.unlink()
+        raise
     finally:
         os.close(descriptor)
 
 
-def _create_sibling(target: Path, destination: Path) -> Path:
+def _create_sibling(target: Path, destination: Path) -> tuple[Path, int]:
     while True:
         sibling = target.with_name(f"{sibling_prefix(os.getpid())}{next(_counter)}.tmp")
         try:
-            os.close(os.open(sibling, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            return sibling, os.open(sibling, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         except FileExistsError:
             continue
         except OSError as exc:
             raise DestinationError(f"{destination} can't be written: {exc.strerror}") from exc
-        return sibling
 
 
 def _publish(sibling: Path, target: Path, model: Path | None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.atomic import check_parent, flush, flush_folder, sibling_prefix
+from l2cli.atomic import check_parent, flush, flush_folder
 from l2cli.errors import DestinationError
+from l2cli.siblings import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,10 +38,8 @@ def replacing_folder(destination: Path, *, marker: str, overwrite: bool) -> Iter
     """
     target = Path(os.path.realpath(destination))
     check_folder(destination, marker=marker, overwrite=overwrite)
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=sibling_prefix(os.getpid()), ignore_cleanup_errors=True
-    ) as temporary:
-        made, aside = Path(temporary, "made"), Path(temporary, "aside")
+    with temporary_folder(target.parent) as temporary:
+        made, aside = temporary / "made", temporary / "aside"
         made.mkdir()
         yield made
         check_folder(destination, marker=marker, overwrite=overwrite)

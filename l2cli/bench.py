@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import shutil
 import statistics
-import tempfile
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
-from l2cli.atomic import is_running, replacing, sibling_prefix
+from l2cli.atomic import replacing
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
 from l2cli.formats import by_word, fresh_writer
 from l2cli.formats.fresh import UNNAMED
@@ -24,10 +21,12 @@ from l2cli.graph import BACKENDS, choose_backend, is_installed
 from l2cli.options import NormalizeOptions
 from l2cli.processors import num_processors
 from l2cli.shards import ShardTask
+from l2cli.siblings import is_abandoned, temporary_folder
 from l2cli.workers import LocalWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
 
     from l2cli.formats import Format
     from l2cli.report import Report
@@ -197,12 +196,10 @@ def _scratch(folder: Path) -> Iterator[Path]:
     """
     try:
         for left in folder.glob(f".l2norm-*-{_SCRATCH}*/"):
-            pid = left.name.split("-")[1]
-            if pid.isdigit() and not is_running(int(pid)):
+            if is_abandoned(left.name):
                 shutil.rmtree(left, ignore_errors=True)
-        prefix = f"{sibling_prefix(os.getpid())}{_SCRATCH}"
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=folder) as scratch:
-            yield Path(scratch)
+        with temporary_folder(folder, _SCRATCH) as scratch:
+            yield scratch
     except OSError as exc:
         raise DestinationError(f"{folder} can't be written to: {exc.strerror or exc}") from exc
 

@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 from l2cli.arrays import FLOAT_DTYPES
-from l2cli.errors import BackendError, L2NormError, NoArrayError, OptionError, SourceError
+from l2cli.errors import (
+    BackendError,
+    L2NormError,
+    NoArrayError,
+    OptionError,
+    OtherArraysError,
+    SourceError,
+)
 from l2cli.findings import CheckReport, FileCheck
+from l2cli.formats import full_suffix, may_hold_vectors
 from l2cli.graph import begin_loading, load_backend
 from l2cli.inputs import label, list_inputs
 from l2cli.measuring import TOLERANCES, ArrayRun
 from l2cli.options import NormalizeOptions
 from l2cli.pipeline import read_ahead
+from l2cli.report import brief, suffixes_text
 from l2cli.selection import select
 from l2cli.sources import read
 from l2cli.tally import Tally
@@ -28,9 +38,11 @@ if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.formats.base import Reader
     from l2cli.inlet import Readable
-    from l2cli.inputs import Input
+    from l2cli.inputs import Input, Inputs
+    from l2cli.survey import ShardChoice
 
     Progress = Callable[[int, int], None]
+    Choose = Callable[[Reader], list[ArraySpec]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class CheckOptions:
     tolerance: float | None = None
     zero_rows: Literal["allow", "forbid"] = "allow"
     select: tuple[str, ...] = ()
-    axis: tuple[int, ...] = (-1,)
+    axis: tuple[int, ...] | None = None
     batch_size: int | None = None
     backend: Literal["auto", "jax", "tensorflow"] = "auto"
     device: str = "auto"
@@ -82,6 +94,11 @@ class CheckOptions:
             dtype="bfloat16",  # What an npy of two bytes of no type a component is taken for.
         )
 
+    @property
+    def selecting(self) -> NormalizeOptions:
+        """The options that say which arrays are taken: as they are when they are normalized."""
+        return replace(self.reading, dtype="same")
+
     def tolerance_for(self, array: ArraySpec) -> float:
         """Return how far from 1 the norm of a unit row of ``array`` may be."""
         return TOLERANCES[array.dtype] if self.tolerance is None else self.tolerance
@@ -103,7 +120,7 @@ def check(
     ----------
     sources
         Files, folders, or an unbuffered stream that is read once. Of a folder, the files of a
-        known suffix are read, those without an array left out.
+        known suffix are read, as far as they hold the store's vectors.
     against
         What became of the one source. Its rows are checked, and compared with those that they
         were made of: a row that points elsewhere is as bad as one that is not unit.
@@ -123,7 +140,7 @@ def check(
     """
     started = time.perf_counter()
     options = options or CheckOptions()
-    inputs = list_inputs(sources, source_format, against)
+    inputs = list_inputs(sources, options.selecting, source_format, against)
     run = _Run(options, sum(each.num_bytes for each in inputs.found), progress)
     is_alone = len(inputs.found) == 1
     files = [FileCheck(path, error=f"{path} {message}") for path, message in inputs.failures]
@@ -131,13 +148,29 @@ def check(
     files += [file for file in found if file is not None]
     if not any(file.arrays or file.error for file in files):
         raise NoArrayError(f"{label(sources[0])} holds no file with an array to check")
+    doubtful = [
+        file.name for file in inputs.not_read if may_hold_vectors(file.name, file.num_bytes)
+    ]
     return CheckReport(
         options.zero_rows,
         files,
         run.tally.figures(),
-        inputs.notes,
+        inputs.notes + _not_checked(inputs, run.bystanders),
         time.perf_counter() - started,
+        dict(Counter(map(full_suffix, doubtful))),
     )
+
+
+def _not_checked(inputs: Inputs, bystanders: list[str]) -> list[str]:
+    """Return notes of what is in folders and was not looked at."""
+    notes = []
+    if bystanders:
+        few = brief(bystanders)
+        notes.append(f"not checked, as they hold other arrays than the store's vectors: {few}")
+    if inputs.not_read:
+        counts = Counter(full_suffix(file.name) for file in inputs.not_read)
+        notes.append(f"not read: {suffixes_text(counts)}")
+    return notes
 
 
 class _Run:
@@ -145,6 +178,7 @@ class _Run:
 
     def __init__(self, options: CheckOptions, num_bytes: int, progress: Progress | None) -> None:
         self.tally = Tally(allow_zero=options.allow_zero)
+        self.bystanders: list[str] = []
         self._options = options
         self._total = num_bytes
         self._done = 0
@@ -161,6 +195,7 @@ class _Run:
             if is_alone and each.named:
                 raise
             if isinstance(exc, NoArrayError) and not each.named:
+                self.bystanders += [each.label] if isinstance(exc, OtherArraysError) else []
                 return None
             return FileCheck(each.label, each.named, error=str(exc))
         finally:
@@ -170,18 +205,22 @@ class _Run:
         source, options = each.source(), self._options
         file = FileCheck(each.label, each.named, source.kind.name)
         advance = partial(self._advance, each.num_bytes)
+        choose = partial(self._choose, choice=each.choice)
         with contextlib.ExitStack() as stack:
             begin_loading(options.backend, options.device)
             if each.before is None:
-                reader = stack.enter_context(source.opened(options.reading, self._must_seek))
-                runs = [self._run(array) for array in self._choose(reader)]
+                reader = stack.enter_context(
+                    source.opened(options.reading, partial(self._must_seek, choose))
+                )
+                runs = [self._run(array) for array in choose(reader)]
                 self._read(reader, runs, _ByteCount(runs, advance))
             else:
                 original = each.before.source()
                 file.before = each.before.label
-                old = stack.enter_context(original.opened(options.reading, self._has_several))
-                reader = stack.enter_context(source.opened(options.reading, self._has_several))
-                pairs = self._pair(self._choose(old), self._choose(reader))
+                must_seek = partial(self._has_several, choose)
+                old = stack.enter_context(original.opened(options.reading, must_seek))
+                reader = stack.enter_context(source.opened(options.reading, must_seek))
+                pairs = self._pair(choose(old), choose(reader))
                 runs = [run for _, run in pairs]
                 self._read_both(old, reader, pairs, _ByteCount(runs, advance))
                 original.check_unchanged()
@@ -202,8 +241,9 @@ class _Run:
             allow_zero=options.allow_zero,
         )
 
-    def _choose(self, reader: Reader) -> list[ArraySpec]:
-        chosen = select(reader, self._options.select)
+    def _choose(self, reader: Reader, choice: ShardChoice | None) -> list[ArraySpec]:
+        options = self._options.selecting
+        chosen = choice.select(reader, options) if choice else select(reader, options.select)
         for array in chosen:
             self._options.reading.axes(array)
             if array.dtype not in FLOAT_DTYPES:
@@ -213,11 +253,11 @@ class _Run:
                 )
         return chosen
 
-    def _must_seek(self, reader: Reader) -> bool:
-        return any(0 in self._options.reading.axes(array) for array in self._choose(reader))
+    def _must_seek(self, choose: Choose, reader: Reader) -> bool:
+        return any(0 in self._options.reading.axes(array) for array in choose(reader))
 
-    def _has_several(self, reader: Reader) -> bool:
-        return len(self._choose(reader)) > 1
+    def _has_several(self, choose: Choose, reader: Reader) -> bool:
+        return len(choose(reader)) > 1
 
     def _pair(self, old: list[ArraySpec], new: list[ArraySpec]) -> list[tuple[ArraySpec, ArrayRun]]:
         """Return each array with what it was made of: by name, unless there is one of each."""

@@ -16,7 +16,7 @@ from l2cli.options import NormalizeOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2cli.graph import Backend
+    from l2cli.backend import Backend
 
     Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,8 @@ def normalize(
     axis
         The axis, or axes, that one vector lies along.
     epsilon
-        Lower bound on the sum of squares; 0 makes every finite non-zero row unit.
+        Lower bound on the sum of squares; 0 makes every finite non-zero row unit. One that is
+        shorter than its square root does not become unit.
     options
         The rest of :class:`~l2cli.options.NormalizeOptions`: ``dtype``, ``zero_rows``,
         ``nonfinite``, ``truncate_dim``, ``backend``, ``device``, ``batch_size``.

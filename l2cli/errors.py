@@ -9,6 +9,7 @@
     │   ├── FormatError         not the format it claims, damaged, or cut off
     │   ├── SelectionError      no array to take, or too many
     │   │   └── NoArrayError        no array to take
+    │   │       └── OtherArraysError    floating arrays, but no embedding as far as one can tell
     │   └── RowError            a row that may not be normalized (zero, NaN, Inf)
     └── DestinationError    a destination could not be written; nothing of it is left
 
@@ -48,6 +49,10 @@ class SelectionError(SourceError):
 
 class NoArrayError(SelectionError):
     """A source is sound, and holds no array that could be taken."""
+
+
+class OtherArraysError(NoArrayError):
+    """A source is sound, and holds floating arrays, but none that is taken unless it is named."""
 
 
 class RowError(SourceError):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from l2cli.arguments import axes_of, check_arguments
 from l2cli.arrays import numpy_dtype
-from l2cli.atomic import check_destination, replacing, sibling_prefix
+from l2cli.atomic import check_destination, replacing
 from l2cli.atomic_folder import check_folder, replacing_folder
 from l2cli.errors import DestinationError, OptionError
+from l2cli.forking import check_not_forked
 from l2cli.graph import import_keras, load_backend
+from l2cli.siblings import temporary_folder
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from l2cli.arguments import Axis
@@ -113,6 +114,7 @@ def export_model(
     form = _find_form(destination, to)
     _check(shape, axis, epsilon, dtype)
     form.check(destination, overwrite=overwrite)
+    check_not_forked("l2cli.export_model")
     import_keras(load_backend(form.backend).name)
     model = form.build(shape, axis, epsilon, dtype)
     with _system_errors(destination):
@@ -160,9 +162,9 @@ class _KerasFile(_Form):
         with (
             replacing(destination, like=None, overwrite=overwrite) as sibling,
             # Keras writes to no file that isn't named .keras.
-            tempfile.TemporaryDirectory(prefix=sibling_prefix(os.getpid())) as folder,
+            temporary_folder() as folder,
         ):
-            path = Path(folder, "model.keras")
+            path = folder / "model.keras"
             model.save(path)
             shutil.copyfile(path, sibling)
 

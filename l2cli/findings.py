@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from l2cli.report import shape_text
+from l2cli.report import shape_text, suffixes_text
 
 if TYPE_CHECKING:
     from l2cli.picture import Picture
@@ -178,6 +178,8 @@ class CheckReport:
     ----------
     figures
         Of all arrays together.
+    unread
+        How many files of folders were not read and may hold vectors, by suffix.
     """
 
     zero_rows: str
@@ -185,11 +187,12 @@ class CheckReport:
     figures: Figures
     notes: list[str]
     seconds: float
+    unread: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_unit(self) -> bool:
         """Whether every row of every file is a unit row, or allowed not to be."""
-        return not self.figures.offending and not self.num_failed
+        return not (self.figures.offending or self.num_failed or self.unread)
 
     @property
     def num_failed(self) -> int:
@@ -208,14 +211,15 @@ class CheckReport:
         rows = figures.num_rows + figures.null
         where = f" in {self.num_arrays:,} arrays" if self.num_arrays > 1 else ""
         is_compared = figures.largest_turn is not None
-        unread = f"{self.num_failed:,} of {len(self.files):,} files could not be read"
+        unread = self._unread_text()
         if figures.offending:
             are = "is" if figures.offending == 1 else "are"
             turned = ", or turned" if is_compared else ""
-            also = f"; {unread}" if self.num_failed else ""
+            also = f"; {unread}" if unread else ""
             return f"no: {figures.offending:,} of {rows:,} rows{where} {are} not unit{turned}{also}"
-        if self.num_failed:
-            return f"unknown: {unread}"
+        if unread:
+            read = f"all {rows:,} rows that were read are unit, but " if rows else ""
+            return f"unknown: {read}{unread}"
         if not rows:
             return "yes: there are no rows"
         exempt = {"zero": figures.zero, "null": figures.null}
@@ -226,8 +230,20 @@ class CheckReport:
 
     @property
     def exit_code(self) -> int:
-        """3 where a file could not be read, else 1 where a row is not unit, else 0."""
-        return 3 if self.num_failed else 1 if self.figures.offending else 0
+        """3 where a file could not be read, else 1 where a row is not unit.
+
+        Else 3 where a file was not read that may hold vectors, else 0.
+        """
+        if self.num_failed:
+            return 3
+        return 1 if self.figures.offending else 3 if self.unread else 0
+
+    def _unread_text(self) -> str:
+        failed = f"{self.num_failed:,} of {len(self.files):,} files could not be read"
+        count = sum(self.unread.values())
+        files = "1 file that was" if count == 1 else f"{count:,} files that were"
+        may = f"{files} not read may hold vectors: {suffixes_text(self.unread)}"
+        return " and ".join([failed] * bool(self.num_failed) + [may] * bool(count))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""

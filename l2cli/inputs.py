@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2cli.errors import OptionError
 from l2cli.formats import by_suffix, by_word
-from l2cli.sources import STANDARD_INPUT, FileSource, StreamSource
+from l2cli.sources import STANDARD_INPUT, find_source
+from l2cli.survey import families_of, survey_files
 from l2cli.walk import list_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from l2cli.inlet import Readable
+    from l2cli.options import NormalizeOptions
     from l2cli.sources import Source
+    from l2cli.survey import ShardChoice
+    from l2cli.walk import FoundFile
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,15 @@ class Input:
         Whether the user named it, rather than the folder it is in.
     before
         What its rows were made of, where they are compared with that.
+    choice
+        What is taken from it, where it is a shard of a store.
     """
 
     place: Path | Readable
     source_format: str | None = None
     named: bool = True
     before: Input | None = None
+    choice: ShardChoice | None = None
 
     @property
     def label(self) -> str:
@@ -51,9 +58,7 @@ class Input:
     def source(self) -> Source:
         """Find out its format."""
         kind = by_word(self.source_format) if self.source_format else None
-        if isinstance(self.place, Path):
-            return FileSource(self.place, kind)
-        return StreamSource(self.place, kind)
+        return find_source(self.place, kind)
 
 
 @dataclass
@@ -66,11 +71,14 @@ class Inputs:
         Name and message of each folder that can't be read.
     notes
         What the user should know but needn't act on.
+    not_read
+        The files of folders that are of no format that is read.
     """
 
     found: list[Input] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    not_read: list[FoundFile] = field(default_factory=list)
 
 
 def label(place: Path | Readable) -> str:
@@ -80,6 +88,7 @@ def label(place: Path | Readable) -> str:
 
 def list_inputs(
     sources: Sequence[Path | Readable],
+    options: NormalizeOptions,
     source_format: str | None = None,
     against: Path | Readable | None = None,
 ) -> Inputs:
@@ -87,6 +96,8 @@ def list_inputs(
 
     Parameters
     ----------
+    options
+        What is selected, and how files are opened.
     against
         What became of the one source. It is checked in its place: a file, or a folder with
         files of the same names.
@@ -96,7 +107,7 @@ def list_inputs(
     inputs = Inputs()
     for source in sources:
         if isinstance(source, Path) and source.is_dir():
-            _list_folder(inputs, source, source_format, against)
+            _list_folder(inputs, source, options, source_format, against)
         elif against is None:
             inputs.found.append(Input(source, source_format))
         else:
@@ -105,18 +116,26 @@ def list_inputs(
 
 
 def _list_folder(
-    inputs: Inputs, folder: Path, source_format: str | None, against: Path | Readable | None
+    inputs: Inputs,
+    folder: Path,
+    options: NormalizeOptions,
+    source_format: str | None,
+    against: Path | Readable | None,
 ) -> None:
     if against is not None and not (isinstance(against, Path) and against.is_dir()):
         raise OptionError(f"{folder} is a folder, and {label(against)} is not; name two folders")
     listing = list_folder(str(folder))
     inputs.notes += listing.notes
     inputs.failures += [(str(folder / name), message) for name, message in listing.failures]
-    for file in listing.files:
-        path = folder / file.name
-        if file.link or by_suffix(path) is None:
-            continue
-        each = Input(path, source_format, named=False)
+    files = [file for file in listing.files if not file.link]
+    inputs.not_read += [file for file in files if by_suffix(Path(file.name)) is None]
+    names = [file.name for file in files if by_suffix(Path(file.name)) is not None]
+    shards = [Input(folder / name, source_format, named=False) for name in names]
+    families = families_of(names)
+    kind = by_word(source_format) if source_format else None
+    choice = survey_files([folder / name for name in names], families, options, kind)
+    for name, shard, family in zip(names, shards, families, strict=True):
+        each = replace(shard, choice=choice.of(family))
         if isinstance(against, Path):
-            each = Input(against / file.name, named=False, before=each)
+            each = Input(against / name, named=False, before=each, choice=each.choice)
         inputs.found.append(each)

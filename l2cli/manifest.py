@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from l2cli import __version__
 from l2cli.errors import DestinationError, OptionError
 from l2cli.shards import digest, fingerprint
+from l2cli.survey import StoreChoice
 from l2cli.walk import OWN_PREFIX
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from l2cli.shards import Fingerprint, ShardReport, ShardTask, Status
 
 FILE_NAME = f"{OWN_PREFIX}.jsonl"
-_LAYOUT = 1
+_LAYOUT = 2
 _NO_MATTER = ("batch_size", "device", "verify")
 """Options on which no byte of a result depends."""
 _PATIENCE = 4.0
@@ -45,12 +46,15 @@ class Record:
         Size and time of change of the source, and of what was written, if anything was.
     digest
         Content hash of the source, where there was a doubt about its time of change.
+    num_short
+        How many of its rows were too short to become unit.
     """
 
     status: Status
     source: Fingerprint
     result: Fingerprint | None
     digest: str = ""
+    num_short: int = 0
 
     def holds(self, task: ShardTask) -> bool:
         """Whether ``task`` is still done."""
@@ -149,7 +153,8 @@ class Manifest:
         flush
             Return only when the note is on the disk.
         """
-        record = Record(report.status, task.fingerprint, report.result, report.digest)
+        num_short = report.report.num_short if report.report else 0
+        record = Record(report.status, task.fingerprint, report.result, report.digest, num_short)
         self._append({"shard": task.name, **asdict(record)})
         if flush:
             os.fsync(self._file)
@@ -191,6 +196,18 @@ def has_manifest(folder: str) -> bool:
         return False
 
 
+def recorded_choice(folder: str) -> StoreChoice | None:
+    """Return what an earlier run in ``folder``, that this one may go on with, normalizes."""
+    try:
+        with open(_path(folder), "rb") as file:
+            header, records = _parse(file)
+    except OSError:
+        return None
+    if header is None or not header.get("choice") or not _binds(records):
+        return None
+    return StoreChoice.from_dict(header["choice"])
+
+
 def peek(folder: str, header: dict[str, Any]) -> dict[str, Record]:
     """Return the records in ``folder`` without locking or writing anything."""
     try:
@@ -227,6 +244,7 @@ def _parse(lines: Iterable[bytes]) -> tuple[dict[str, Any] | None, dict[str, Rec
                 (source[0], source[1]),
                 result and (result[0], result[1]),
                 held["digest"],
+                held.get("num_short", 0),
             )
     return header, records if header else {}
 

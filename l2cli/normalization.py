@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from l2cli.formats.base import Reader
     from l2cli.inlet import Readable
     from l2cli.routes import Route
+    from l2cli.survey import ShardChoice
 
     Progress = Callable[[int, int], None]
     Chosen = list[tuple[ArraySpec, ArraySpec]]
@@ -94,6 +95,7 @@ def normalize(
     route: Route,
     options: NormalizeOptions | None = None,
     *,
+    choice: ShardChoice | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -101,6 +103,8 @@ def normalize(
 
     Parameters
     ----------
+    choice
+        What is normalized in a shard of a store; ``None`` to choose as for a file that is alone.
     dry_run
         Choose and check only. Nothing is written and no backend loaded.
     progress
@@ -119,17 +123,17 @@ def normalize(
     started = time.perf_counter()
     options = options or NormalizeOptions()
     source = route.source
-    with source.opened(options, partial(_must_seek, route, options)) as reader:
-        chosen = _choose(reader, options)
+    with source.opened(options, partial(_must_seek, route, options, choice)) as reader:
+        chosen = _choose(reader, options, choice)
         report = _report(route, chosen)
         _check_wishes(route, options, chosen)
         if not dry_run and options.if_needed and _stays(route, reader, chosen, options, report):
             source.check_unchanged()
         else:
-            with _plan(reader, route, options, dry_run=dry_run) as plan:
+            with _plan(reader, route, options, choice, dry_run=dry_run) as plan:
                 if not dry_run:
                     _write(route, plan, options, report, progress)
-                report.notes = plan.reader.notes
+                report.notes = [*plan.reader.notes, *report.warnings]
     report.dry_run = dry_run
     report.seconds = time.perf_counter() - started
     return report
@@ -237,9 +241,11 @@ def _begin_loading(plan: Plan, options: NormalizeOptions) -> Thread | None:
     return begin_loading(options.backend, options.device)
 
 
-def _must_seek(route: Route, options: NormalizeOptions, reader: Reader) -> bool:
+def _must_seek(
+    route: Route, options: NormalizeOptions, choice: ShardChoice | None, reader: Reader
+) -> bool:
     """Tell whether a reader of a stream has to go back, or to know how many rows will come."""
-    chosen = [array for array, _ in _choose(reader, options)]
+    chosen = [array for array, _ in _choose(reader, options, choice)]
     if options.if_needed or any(0 in options.axes(array) for array in chosen):
         return True
     source, kind = route.source.kind, route.kind
@@ -249,25 +255,31 @@ def _must_seek(route: Route, options: NormalizeOptions, reader: Reader) -> bool:
 
 @contextlib.contextmanager
 def _plan(
-    reader: Reader, route: Route, options: NormalizeOptions, *, dry_run: bool
+    reader: Reader,
+    route: Route,
+    options: NormalizeOptions,
+    choice: ShardChoice | None,
+    *,
+    dry_run: bool,
 ) -> Iterator[Plan]:
     """Yield how to get from the source's format to the destination's."""
     source, kind = route.source.kind, route.kind
-    chosen = _choose(reader, options)
+    chosen = _choose(reader, options, choice)
     both_tables = kind.is_table and source.is_table
     if kind is source or (both_tables and dry_run):
         yield LikePlan(reader, chosen)
     elif both_tables:
         to_stream = route.destination.is_stream
         with transcoded(reader, kind, options, to_stream=to_stream) as table:
-            yield LikePlan(table, _choose(table, options))
+            yield LikePlan(table, _choose(table, options, choice))
     else:
         yield FreshPlan(reader, kind, chosen)
 
 
-def _choose(reader: Reader, options: NormalizeOptions) -> Chosen:
+def _choose(reader: Reader, options: NormalizeOptions, choice: ShardChoice | None) -> Chosen:
     """Return each array to normalize, and what it becomes."""
-    chosen = [(array, options.output(array)) for array in select(reader, options.select)]
+    selected = choice.select(reader, options) if choice else select(reader, options.select)
+    chosen = [(array, options.output(array)) for array in selected]
     for array, _ in chosen:
         options.axes(array)
     taken = {name for array, _ in chosen for name in array.names}

@@ -117,6 +117,7 @@ class Run:
             normalizer = self._normalizers[array_report.name]
             vectors = normalizer.vectors
             array_report.add(normalizer.counts, vectors.source_shape.common, vectors.shape.common)
+        report.warn_of_short_rows(self._options.epsilon)
         if self._backend.cache_info().currsize:
             report.backend, report.device = self._backend().name, self._backend().device
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import DestinationError, OptionError, SourceError
 from l2cli.formats import by_suffix, by_word
+from l2cli.report import brief
 from l2cli.routes import converted_name, default_destination
 from l2cli.shards import ShardReport, ShardTask
 from l2cli.walk import list_folder
@@ -77,6 +78,8 @@ class Plan:
 
     Attributes
     ----------
+    source
+        What messages call the sources.
     root
         The folder that all is written to; empty where each file has a destination of its own.
     tasks
@@ -85,14 +88,18 @@ class Plan:
         Folders to make below ``root``, parents first.
     failures
         What failed already: folders that can't be read.
+    not_read
+        Names of the files of formats that are not read.
     notes
         What the user should know but needn't act on.
     """
 
+    source: str
     root: str
     tasks: list[ShardTask] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     failures: list[ShardReport] = field(default_factory=list)
+    not_read: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -125,7 +132,7 @@ def make_plan(
             raise SourceError(f"{source}: there is no such file or folder")
     root = _find_root(sources, destination, wishes)
     _keep_norms_apart(sources, root, wishes)
-    plan = Plan(str(root) if root else "")
+    plan = Plan(brief(list(map(str, sources))), str(root) if root else "")
     for source in sources:
         if source.is_dir():
             _keep_apart(source, plan.root, wishes)
@@ -192,6 +199,8 @@ def _plan_folder(
     untouched = []
     for file in listing.files:
         action = _action(file, wishes)
+        if action == "copy":
+            plan.not_read.append(prefix + file.name)
         if wishes.in_place and (action != "normalize" or file.outside):
             untouched += [file.name] if file.outside else []
             continue

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from l2cli.arrays import INTEGER_DTYPES
-from l2cli.atomic import replacing, sibling_prefix
+from l2cli.atomic import replacing
 from l2cli.destinations import FileDestination
 from l2cli.errors import (
     BackendError,
@@ -25,12 +24,15 @@ from l2cli.errors import (
     FormatError,
     L2NormError,
     NoArrayError,
+    OtherArraysError,
     SourceError,
 )
 from l2cli.formats import by_word, detect
 from l2cli.normalization import normalize
 from l2cli.routes import Route, wanted_kind
+from l2cli.siblings import sibling_prefix
 from l2cli.sources import FileSource, open_source
+from l2cli.survey import survey_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +40,13 @@ if TYPE_CHECKING:
     from l2cli.formats import Format
     from l2cli.options import NormalizeOptions
     from l2cli.report import Report
+    from l2cli.survey import FoundArray, ShardChoice
 
-    Action = Literal["normalize", "copy", "link"]
+    Action = Literal["normalize", "copy", "link", "survey"]
     Fingerprint = tuple[int, int]
-    Status = Literal["done", "copied", "skipped", "left out", "failed"]
+    Status = Literal[
+        "done", "copied", "bystander", "not read", "skipped", "left out", "failed", "surveyed"
+    ]
 
 _FINE_TICK, _COARSE_TICK = 20_000_000, 2_000_000_000
 """How far, in nanoseconds, a file system's clock may lag: by the tick, or on FAT by 2 s."""
@@ -57,7 +62,7 @@ class ShardTask:
         Its path in the store.
     action
         ``normalize`` what is in it (or copy it, if it turns out to hold no array), ``copy`` it,
-        or make a ``link`` like it.
+        make a ``link`` like it, or only tell what would be taken from it (``survey``).
     fingerprint
         Size in bytes and time of change in nanoseconds of the source.
     copy_destination
@@ -75,6 +80,8 @@ class ShardTask:
         Write nothing where it turns out to hold no array.
     norms
         Where the norms go that the rows had, an ``.npy``; empty for nowhere.
+    choice
+        What is normalized in it; ``None`` to choose as for a file that is alone.
     """
 
     name: str
@@ -95,6 +102,7 @@ class ShardTask:
     only_arrays: bool = False
     dry_run: bool = False
     norms: str = ""
+    choice: ShardChoice | None = None
 
     @property
     def num_bytes(self) -> int:
@@ -113,10 +121,15 @@ class ShardReport:
     Attributes
     ----------
     status
-        ``done`` (normalized), ``copied``, ``skipped`` (done by an earlier run), ``left out``
-        (nothing to normalize in it, and only arrays wanted) or ``failed``.
+        ``done`` (normalized), ``copied`` (it holds no vectors), ``bystander`` (it holds arrays
+        that are not the store's vectors), ``not read`` (of a format that is not read),
+        ``skipped`` (dealt with by an earlier run), ``left out`` (it holds no vectors, and only
+        those are wanted) or ``failed``. A bystander and what is not read are copied, unless only
+        arrays are wanted.
     error
         Why it failed: one line that names it.
+    reason
+        Why it is a bystander.
     report
         Of the normalization, if there was one.
     result
@@ -125,6 +138,8 @@ class ShardReport:
         Content hash of the source, where its time of change is too young to tell all changes.
     staged
         The temporary sibling that holds the result, if it is not published yet.
+    found
+        What would be taken from it, where that was the task.
     """
 
     name: str
@@ -136,12 +151,16 @@ class ShardReport:
     digest: str = ""
     staged: str = ""
     traceback: str = ""
+    reason: str = ""
+    found: tuple[FoundArray, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
         held = {"shard": self.name, "status": self.status, "file_bytes": self.num_bytes}
         if self.error:
             held["error"] = self.error
+        if self.reason:
+            held["reason"] = self.reason
         return held | (self.report.as_dict() if self.report else {})
 
 
@@ -175,9 +194,10 @@ def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = Non
 def is_native(task: ShardTask) -> bool:
     """Whether a C library is to parse the source, told by its first bytes, whatever its name."""
     try:
-        return task.action == "normalize" and _source_kind(task).native
+        kind = _source_kind(task) if task.action in ("normalize", "survey") else None
     except L2NormError:
         return False
+    return kind is not None and kind.native
 
 
 def fingerprint(path: str) -> Fingerprint | None:
@@ -196,23 +216,39 @@ def digest(path: str) -> str:
 
 
 def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardReport:
-    if task.root:
+    if task.root and task.action != "survey":
         _keep_inside(task)
     if task.action == "link":
         return _link(task)
-    if task.action == "copy":
-        return _copy(task)
+    kind = None if task.action == "copy" else _source_kind(task)
+    if kind is None:
+        return _without_vectors(task, "not read")
     try:
-        kind = _source_kind(task)
-        if task.options.dtype != "same" and not task.required:
-            _refuse_integer_list(task, kind)
-        return _normalize(task, kind, progress)
+        return _survey(task, kind) if task.action == "survey" else _normalize(task, kind, progress)
+    except OtherArraysError as exc:
+        if task.required:
+            raise
+        return _without_vectors(task, "bystander", str(exc))
     except NoArrayError:
         if task.required:
             raise
-        if task.only_arrays or task.in_place:
-            return ShardReport(task.name, "left out", task.num_bytes)
-        return _copy(task)
+        return _without_vectors(task, "copied")
+
+
+def _survey(task: ShardTask, kind: Format) -> ShardReport:
+    with open_source(Path(task.source), kind, task.options) as reader:
+        found = survey_shard(reader, task.options)
+    return ShardReport(task.name, "surveyed", task.num_bytes, found=found)
+
+
+def _without_vectors(task: ShardTask, status: Status, reason: str = "") -> ShardReport:
+    """Copy what is not normalized, unless it is to be left where it is."""
+    if task.action == "survey":
+        return ShardReport(task.name, status, task.num_bytes, reason=reason)
+    if task.only_arrays or task.in_place:
+        left: Status = "left out" if status == "copied" else status
+        return ShardReport(task.name, left, task.num_bytes, reason=reason)
+    return _copy(task, status, reason)
 
 
 def _keep_inside(task: ShardTask) -> None:
@@ -226,7 +262,8 @@ def _keep_inside(task: ShardTask) -> None:
             os.unlink(path)  # It would be followed, perhaps to outside.
 
 
-def _source_kind(task: ShardTask) -> Format:
+def _source_kind(task: ShardTask) -> Format | None:
+    """Return the format of the source; ``None`` where it isn't the one that was asked for."""
     source = Path(task.source)
     if task.source_format is None:
         return detect(source)
@@ -236,18 +273,8 @@ def _source_kind(task: ShardTask) -> Format:
             found = detect(source)
         except FormatError:
             found = None
-        if found is not kind:
-            raise NoArrayError(f"{source} is not {kind.name}")
+        return kind if found is kind else None
     return kind
-
-
-def _refuse_integer_list(task: ShardTask, kind: Format) -> None:
-    """A list of integers is ids, not a vector, though ``--dtype`` would make it one."""
-    source = Path(task.source)
-    with open_source(source, kind, task.options) as reader:
-        for array in reader.arrays():
-            if not array.name and array.dtype in INTEGER_DTYPES and len(array.shape) < 2:
-                raise NoArrayError(f"{source} holds a list of integers")
 
 
 def _normalize(
@@ -259,7 +286,9 @@ def _normalize(
         destination = destination.with_name(f"{sibling_prefix(os.getpid())}staged")
         staged = str(destination)
     route = _route(task, kind, destination)
-    report = normalize(route, task.options, dry_run=task.dry_run, progress=progress)
+    report = normalize(
+        route, task.options, choice=task.choice, dry_run=task.dry_run, progress=progress
+    )
     report.destination = task.destination
     if report.already_unit == "left":
         destination, staged = Path(task.source), ""
@@ -289,9 +318,9 @@ def _route(task: ShardTask, kind: Format, destination: Path) -> Route:
     return Route(FileSource(Path(task.source), kind), target, to, task.in_place, norms)
 
 
-def _copy(task: ShardTask) -> ShardReport:
+def _copy(task: ShardTask, status: Status, reason: str) -> ShardReport:
     source, young = Path(task.source), _is_young(task.fingerprint)
-    destination = Path(task.path_of("copied"))
+    destination = Path(task.path_of(status))
     if not task.dry_run:
         try:
             _copy_file(source, destination, overwrite=task.overwrite)
@@ -299,10 +328,11 @@ def _copy(task: ShardTask) -> ShardReport:
             raise SourceError(f"{source} can't be copied: {exc.strerror or exc}") from exc
     return ShardReport(
         task.name,
-        "copied",
+        status,
         task.num_bytes,
         result=fingerprint(str(destination)),
         digest=digest(task.source) if young else "",
+        reason=reason,
     )
 
 

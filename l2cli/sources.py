@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from l2cli.errors import SourceError
+from l2cli.errors import OptionError, SourceError
 from l2cli.formats import detect, detect_stream, open_reader, open_stream_reader
 from l2cli.inlet import Inlet, spooled, widen_pipe
+from l2cli.streams import is_stream, open_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.formats import Format
@@ -135,6 +136,8 @@ class StreamSource(Source):
         """Nothing: what came in came in."""
 
     def _stream_reader(self, options: NormalizeOptions) -> Reader | None:
+        if options.select and self.kind.numbers_arrays:
+            return None
         return open_stream_reader(
             self._inlet,
             self.label,
@@ -142,6 +145,30 @@ class StreamSource(Source):
             allow_external=options.allow_external,
             assume_bfloat16=options.dtype == "bfloat16",
         )
+
+
+def find_source(place: Path | Readable, kind: Format | None = None) -> Source:
+    """Return the source at ``place``: a file, a stream, or a path that stands for a stream.
+
+    Parameters
+    ----------
+    kind
+        Its format, ``None`` to tell it by its first bytes.
+
+    Raises
+    ------
+    SourceError
+        Where it can't be read or is of no known format.
+    """
+    if not isinstance(place, Path):
+        return StreamSource(place, kind)
+    if not is_stream(place):
+        return FileSource(place, kind)
+    with system_errors(str(place)):
+        stream: Any = open_input(place)
+    if stream.isatty():
+        raise OptionError(f"{place} is a terminal, not a pipe; name a file, or pipe one in")
+    return StreamSource(stream, kind, str(place))
 
 
 @contextlib.contextmanager

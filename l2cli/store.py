@@ -9,16 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from l2cli.atomic import is_abandoned
-from l2cli.errors import DestinationError, SelectionError
-from l2cli.manifest import Manifest, has_manifest, make_header, peek
+from l2cli.errors import DestinationError, NoArrayError
+from l2cli.formats import full_suffix
+from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_choice
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
-from l2cli.report import Counts
+from l2cli.report import Counts, brief, short_rows, suffixes_text
 from l2cli.shards import ShardReport, failed
+from l2cli.siblings import is_abandoned
+from l2cli.survey import StoreChoice, choose, families_of, sampled
 from l2cli.walk import OWN_PREFIX
 from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
 
@@ -33,6 +36,11 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[["ShardReport | StoreProgress"], None]
 
+_STATUSES = ("done", "copied", "bystander", "left out", "skipped", "failed", "not read")
+_TEXTS = {
+    "bystander": ("bystander", "bystanders"),
+    "not read": ("file not read", "files not read"),
+}
 _OUTSTANDING = 8
 """A shard is large if it is more than this part of what each worker gets."""
 
@@ -62,22 +70,31 @@ class StoreReport:
     ----------
     shards
         How many files there are of each status of :class:`~l2cli.shards.ShardReport`.
+    not_read
+        How many files there are of each suffix that stands for no format that is read.
+    choice
+        What is normalized in the store; ``None`` where each file was named.
     counts
         The rows that were normalized by this run.
     num_bytes
         Bytes of the source files that this run dealt with.
     notes
         What the user should know but needn't act on.
+    warnings
+        Those of the notes that say what did not become unit, earlier runs included.
     """
 
     source: str
     destination: str
     shards: dict[str, int] = field(default_factory=dict)
+    not_read: dict[str, int] = field(default_factory=dict)
+    choice: StoreChoice | None = None
     counts: Counts = field(default_factory=Counts)
     num_bytes: int = 0
     seconds: float = 0.0
     dry_run: bool = False
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -86,10 +103,14 @@ class StoreReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it. On a dry run no rows are counted."""
-        return asdict(self) | ({"counts": None} if self.dry_run else {})
+        choice = None if self.choice is None else self.choice.as_dict()
+        counts = {"counts": None} if self.dry_run else {}
+        return asdict(replace(self, choice=None)) | {"choice": choice} | counts
 
     def __str__(self) -> str:
-        done = [f"{n:,} {status}" for status, n in self.shards.items() if n]
+        done = [f"{n:,} {_status_text(status, n)}" for status, n in self.shards.items() if n]
+        if self.shards.get("not read"):  # It comes last.
+            done[-1] += f": {suffixes_text(self.not_read)}"
         would = "would be: " if self.dry_run else ""
         found = f" ({self.counts})" if str(self.counts) else ""
         rows = f"; {self.counts.num_rows:,} rows{found}" if self.counts.num_rows else ""
@@ -147,19 +168,27 @@ def normalize_store(
             "norms": wishes.norms and str(wishes.norms),
         },
     )
+    choice = _decide(plan, options, wishes, runner)
+    header["choice"] = choice and choice.as_dict()
     report = StoreReport(
-        ", ".join(map(str, sources[:3])) + (" …" if len(sources) > 3 else ""),
+        plan.source,
         plan.root or "beside the sources" if not wishes.in_place else "in place",
-        dict.fromkeys(("done", "copied", "left out", "skipped", "failed"), 0),
+        dict.fromkeys(_STATUSES, 0),
+        dict(Counter(map(full_suffix, plan.not_read))),
+        choice,
         dry_run=wishes.dry_run,
         notes=plan.notes,
     )
+    if wishes.in_place or wishes.only_arrays:
+        report.shards["not read"] = len(plan.not_read)  # They are no tasks.
     with contextlib.ExitStack() as stack:
         manifest, records = _begin(stack, plan, header, wishes)
         _note_gone(plan, records)
         run = _Run(plan, records, manifest, report, on_event)
         run.run(runner, wishes)
-    _judge(report, plan, options)
+        run.warn_of_short_rows(options.epsilon)
+    if not (run.num_normalized or report.shards["failed"]):
+        raise NoArrayError(_nothing(report.source, options, list(run.bystanders.values())))
     report.seconds = time.perf_counter() - started
     return report
 
@@ -241,14 +270,70 @@ def _make_folders(plan: Plan) -> None:
             os.mkdir(path)
 
 
-def _judge(report: StoreReport, plan: Plan, options: NormalizeOptions) -> None:
-    shards = report.shards
-    if shards["done"] or shards["skipped"] or shards["failed"]:
-        return
+def _decide(
+    plan: Plan, options: NormalizeOptions, wishes: StoreOptions, runner: Runner | None
+) -> StoreChoice | None:
+    """Decide what is normalized in the folders of ``plan``, and tell its tasks.
+
+    A run that goes on with what another began keeps to what that one decided.
+
+    Raises
+    ------
+    NoArrayError
+        Where every file was looked into, and there is nothing to normalize.
+    """
+    candidates = [task for task in plan.tasks if task.action == "normalize"]
+    shards = [task for task in candidates if not task.required]
+    if not (candidates or plan.failures):
+        raise NoArrayError(_nothing(plan.source, options, []))
+    if not shards:
+        return None
+    families = families_of([task.name for task in shards])
+    choice = None if wishes.overwrite else recorded_choice(plan.root)
+    if choice is None:
+        choice = _survey(plan, shards, families, options, runner)
+    of = {family: choice.of(family) for family in set(families)}
+    own = {
+        task.name: replace(task, choice=of[family])
+        for task, family in zip(shards, families, strict=True)
+    }
+    plan.tasks = [own.get(task.name, task) for task in plan.tasks]
+    return choice
+
+
+def _survey(
+    plan: Plan,
+    shards: list[ShardTask],
+    families: list[str],
+    options: NormalizeOptions,
+    runner: Runner | None,
+) -> StoreChoice:
+    family_of = {shards[index].name: family for family, index in sampled(families)}
+    looked = [replace(task, action="survey") for task in shards if task.name in family_of]
+    runner = runner or InProcess()
+    with contextlib.closing(runner.run(looked, lambda task, done, total: None)) as results:
+        reports = [report for _, report in results]
+    found = [(family_of[report.name], report.found) for report in reports]
+    num_candidates = sum(task.action == "normalize" for task in plan.tasks)
+    is_complete = len(looked) == num_candidates and not plan.failures
+    if is_complete and all(report.status in ("copied", "bystander") for report in reports):
+        reasons = [report.reason for report in reports if report.reason]
+        raise NoArrayError(_nothing(plan.source, options, reasons))
+    return choose(found, families, named=bool(options.select))
+
+
+def _nothing(source: str, options: NormalizeOptions, reasons: list[str]) -> str:
+    """Return what to say of a store in which nothing was normalized."""
     if options.select:
         names = ", ".join(f"'{name}'" for name in options.select)
-        raise SelectionError(f"{report.source}: no file of it holds an array {names}")
-    report.notes.append("no file holds an array to normalize")
+        return f"{source}: no file of it holds an array {names}"
+    why = f": {reasons[0]}" if reasons else "; see l2norm inspect"
+    return f"{source}: no file of it holds an array to normalize{why}"
+
+
+def _status_text(status: str, count: int) -> str:
+    """Return a status for people: ``2 bystanders``, ``1 file not read``."""
+    return _TEXTS.get(status, (status, status))[count > 1]
 
 
 class _Run:
@@ -271,6 +356,9 @@ class _Run:
         self._done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
+        self.num_normalized = 0
+        self.bystanders: dict[str, str] = {}
+        self._short: dict[str, int] = {}
 
     def run(self, runner: Runner | None, wishes: StoreOptions) -> None:
         """Run everything that isn't done."""
@@ -287,14 +375,28 @@ class _Run:
                 self._count(report)
                 if report.status == "failed" and wishes.fail_fast:
                     break
+        if self.bystanders:
+            few = brief(list(self.bystanders))
+            self._report.notes.append(
+                f"{few}: other arrays than the store's vectors, which stay as they are; "
+                "l2norm inspect lists them, and -s takes what it names"
+            )
         for note, names in self._notes.items():
-            where = names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
-            self._report.notes.append(f"{where}: {note}")
+            self._report.notes.append(f"{_first_and_more(names)}: {note}")
+
+    def warn_of_short_rows(self, epsilon: float) -> None:
+        """Warn of the rows that ``epsilon`` kept from becoming unit, in this run or before."""
+        if self._short:
+            note = short_rows(sum(self._short.values()), epsilon)
+            self._report.warnings.append(f"{_first_and_more(list(self._short))}: {note}")
+            self._report.notes += self._report.warnings
 
     def _skip_done(self) -> Iterator[ShardTask]:
         for task in self._plan.tasks:
             record = self._records.get(task.name)
             if record is not None and record.holds(task):
+                self.num_normalized += record.status == "done"
+                self._count_short(task.name, record.num_short)
                 self._count(ShardReport(task.name, "skipped", task.num_bytes))
             else:
                 yield task
@@ -326,15 +428,24 @@ class _Run:
         self._partial.pop(report.name, None)
         self._done += report.num_bytes
         self._report.shards[report.status] += 1
+        self.num_normalized += report.status == "done"
+        if report.status == "bystander":
+            self.bystanders[report.name] = report.reason
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
         if report.report is not None:
+            self._count_short(report.name, report.report.num_short)
             for array in report.report.arrays:
                 self._report.counts += array.counts
             for note in report.report.notes:
-                self._notes.setdefault(note, []).append(report.name)
+                if note not in report.report.warnings:
+                    self._notes.setdefault(note, []).append(report.name)
         self._on_event(report)
         self._on_event(self._state(report.name))
+
+    def _count_short(self, name: str, num_short: int) -> None:
+        if num_short:
+            self._short[name] = num_short
 
     def _progress(self, task: ShardTask, done: int, total: int) -> None:
         self._partial[task.name] = task.num_bytes * done // max(1, total)
@@ -342,6 +453,10 @@ class _Run:
 
     def _state(self, name: str) -> StoreProgress:
         return StoreProgress(name, self._done + sum(self._partial.values()), self._total)
+
+
+def _first_and_more(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
 
 
 def _in_order(tasks: list[ShardTask], jobs: int) -> list[ShardTask]:

@@ -17,10 +17,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from l2cli.atomic import remove_siblings
 from l2cli.errors import L2NormError, crash_message
 from l2cli.processors import num_processors
 from l2cli.shards import ShardReport, failed, is_native, run_shard
+from l2cli.siblings import remove_siblings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence

@@ -1,22 +1,37 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and how Hypothesis searches.
+
+The suite tries the same examples each time. ``--hypothesis-profile explore`` tries others, and
+more of them: that is for long runs, ``python -m pytest -m slow --hypothesis-profile explore``.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.workers import BackendProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+settings.register_profile("explore", max_examples=2_000, deadline=None, print_blob=True)
+settings.load_profile("suite")
+
+_OWN_FOLDERS = ("TMPDIR", "L2NORM_CACHE_DIR", "XDG_CACHE_HOME", "KERAS_HOME", "HF_HOME")
+"""Where programs keep what outlives them, and find what others left."""
+
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep graphs for these tests alone, and leave the user's be."""
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let tests, and the commands they run, see folders of these tests alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("L2NORM_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        for name in _OWN_FOLDERS:
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        patch.setattr(tempfile, "tempdir", None)  # It is read from TMPDIR again.
         yield
 
 

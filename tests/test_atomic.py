@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from l2cli.atomic import remove_siblings, replacing, temporary_file
+from l2cli.atomic import replacing, temporary_file
 from l2cli.errors import DestinationError
 
 
@@ -116,33 +113,3 @@ def test_a_temporary_file_is_gone_after(folder: Path, named: bool) -> None:
         assert path.read_text() == "whole"
         assert len(list(folder.iterdir())) == (named or not Path("/proc/self/fd").is_dir())
     assert not list(folder.iterdir())
-
-
-def test_temporary_folders_of_the_killed_are_removed(folder: Path) -> None:
-    dead, elsewhere, alive = (folder / f".l2norm-{pid}-x" for pid in (999999999, 999999998, 1))
-    for each in (dead, elsewhere, alive):
-        each.mkdir()
-        (each / "file").touch()
-    (folder / ".l2norm-999999997-link").symlink_to(alive)
-    descriptor = os.open(elsewhere, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with temporary_file(named=True) as path:
-        _sweep_from_another_process(folder)
-        assert path.exists()
-    os.close(descriptor)
-    assert not dead.exists()
-    assert (elsewhere / "file").exists()
-    assert (alive / "file").exists()
-
-
-def _sweep_from_another_process(folder: Path) -> None:
-    code = "from l2cli.atomic import temporary_file\nwith temporary_file(named=True): pass"
-    environ = {**os.environ, "TMPDIR": str(folder)}
-    subprocess.run([sys.executable, "-c", code], env=environ, check=True)
-
-
-def test_the_siblings_of_a_dead_process_can_be_removed(tmp_path: Path) -> None:
-    (tmp_path / ".l2norm-77-0.tmp").touch()
-    (tmp_path / ".l2norm-777-0.tmp").touch()
-    remove_siblings(tmp_path, 77)
-    assert [p.name for p in tmp_path.iterdir()] == [".l2norm-777-0.tmp"]

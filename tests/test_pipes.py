@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -298,11 +297,28 @@ def test_no_room_for_a_temporary_file_is_said(tmp_path: Path) -> None:
     assert done.stderr.endswith(b": File too large; name a folder with more room in TMPDIR\n")
 
 
-def test_nothing_stays_in_the_temporary_folder(tmp_path: Path) -> None:
+def test_nothing_stays_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
     for content in (parquet(), hdf5(tmp_path), hdf5(tmp_path)[:3000], parquet()[:-1]):
         piped(content, "-o", tmp_path / "y.npy", "--overwrite")
-    names = os.listdir(tempfile.gettempdir())
-    assert not [name for name in names if name.startswith(".l2norm-")]
+    assert not list(folder.iterdir())
+
+
+def test_what_a_killed_run_kept_in_the_temporary_folder_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "temporary"
+    (folder / ".l2norm-999999999-abc").mkdir(parents=True)
+    (folder / ".l2norm-999999999-abc" / "file").write_text("half")
+    (folder / ".l2norm-999999998-0.tmp").write_text("half")
+    (folder / "notes").write_text("precious")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    done = piped(parquet(), "-o", tmp_path / "y.npy")
+    assert (done.returncode, [path.name for path in folder.iterdir()]) == (0, ["notes"])
 
 
 def test_what_a_file_held_stays_before_a_stream_that_is_appended(tmp_path: Path) -> None:

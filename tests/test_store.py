@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.errors import DestinationError, OptionError, SelectionError, SourceError
+from l2cli.errors import DestinationError, NoArrayError, OptionError, SelectionError, SourceError
 from l2cli.manifest import FILE_NAME
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions
@@ -70,7 +70,7 @@ def _some(report: StoreReport) -> dict[str, int]:
 
 def test_a_laion_layout_comes_out_right_without_an_option(store: Path) -> None:
     report = _run(store)
-    assert _some(report) == {"done": 4, "copied": 7}
+    assert _some(report) == {"done": 4, "copied": 6, "not read": 1}
     assert report.counts.num_rows == 80
     target = store.with_name("store.normalized")
     before, after = _tree(store), _tree(target)
@@ -91,7 +91,7 @@ def test_a_second_run_skips_and_does_what_changed(store: Path) -> None:
     (target / "img_emb" / "img_emb_2.npy").write_bytes(b"damaged")
     (target / "README.md").unlink()
     np.save(store / "new.npy", _rows(5))
-    assert _some(_run(store)) == {"done": 3, "copied": 1, "skipped": 8}
+    assert _some(_run(store)) == {"done": 3, "skipped": 8, "not read": 1}
     fresh = store.with_name("fresh")
     _run(store, fresh)
     assert _tree(fresh) == _tree(target)
@@ -109,7 +109,7 @@ def test_a_change_that_left_time_and_size_as_they_were_is_seen_if_the_file_was_y
     assert _some(_run(store)) == {"skipped": 11}
     path.write_text("# B store")
     os.utime(path, ns=(future, future))
-    assert _some(_run(store)) == {"copied": 1, "skipped": 10}
+    assert _some(_run(store)) == {"skipped": 10, "not read": 1}
 
 
 def test_a_torn_manifest_is_mended(store: Path) -> None:
@@ -127,17 +127,21 @@ def test_other_options_are_refused_unless_overwritten(store: Path) -> None:
     with pytest.raises(OptionError, match=r"truncate_dim none, now 4; name another.*--overwrite"):
         _run(store, options=half)
     assert _some(_run(store, options=NormalizeOptions(batch_size=3))) == {"skipped": 11}
-    assert _some(_run(store, options=half, overwrite=True)) == {"done": 4, "copied": 7}
+    assert _some(_run(store, options=half, overwrite=True)) == {
+        "done": 4,
+        "copied": 6,
+        "not read": 1,
+    }
     result = np.load(store.with_name("store.normalized") / "img_emb" / "img_emb_0.npy")
     assert result.shape == (20, 4)
 
 
 def test_a_run_that_came_to_nothing_binds_nobody(store: Path) -> None:
     report = _run(store, options=NormalizeOptions(truncate_dim=1000))
-    assert set(_some(report)) == {"failed", "copied"}
+    assert set(_some(report)) == {"failed", "copied", "not read"}
     four = NormalizeOptions(truncate_dim=4)
     assert _some(_run(store, options=four, dry_run=True))["done"]
-    assert set(_some(_run(store, options=four))) == {"done", "copied"}
+    assert set(_some(_run(store, options=four))) == {"done", "copied", "not read"}
 
 
 def test_results_whose_source_is_gone_are_named(store: Path) -> None:
@@ -200,10 +204,10 @@ def test_fail_fast_stops(store: Path) -> None:
 
 def test_only_arrays_leaves_the_rest_out(store: Path) -> None:
     report = _run(store, only_arrays=True)
-    assert _some(report) == {"done": 4, "left out": 6}
+    assert _some(report) == {"done": 4, "left out": 6, "not read": 1}
     target = store.with_name("store.normalized")
     assert {name.split("/")[0] for name in _tree(target)} == {"img_emb"}
-    assert _some(_run(store, only_arrays=True)) == {"skipped": 10}
+    assert _some(_run(store, only_arrays=True)) == {"skipped": 10, "not read": 1}
 
 
 def test_ids_are_no_vectors_whatever_the_dtype(store: Path) -> None:
@@ -217,19 +221,21 @@ def test_a_selection_that_nothing_holds_is_an_error(store: Path) -> None:
     shutil.rmtree(store / "img_emb")
     with pytest.raises(SelectionError, match="no file of it holds an array 'emb'"):
         _run(store, options=NormalizeOptions(select=("emb",)))
-    assert "no file holds an array to normalize" in _run(store, overwrite=True).notes
+    with pytest.raises(NoArrayError, match="no file of it holds an array to normalize"):
+        _run(store)
+    assert not store.with_name("store.normalized").exists()
 
 
 def test_in_place_goes_on_where_it_was(store: Path) -> None:
     rows = {path: np.load(path) for path in store.glob("img_emb/*.npy")}
     first = next(iter(rows))
     first.chmod(0o600)
-    assert _some(_run(store, in_place=True)) == {"done": 4, "left out": 6}
+    assert _some(_run(store, in_place=True)) == {"done": 4, "left out": 6, "not read": 1}
     assert first.stat().st_mode & 0o777 == 0o600
     once = _tree(store)
     for path, before in rows.items():
         assert worst_ulp(np.load(path), before) <= 0.501
-    assert _some(_run(store, in_place=True)) == {"skipped": 10}
+    assert _some(_run(store, in_place=True)) == {"skipped": 10, "not read": 1}
     assert _tree(store) == once
 
 
@@ -263,7 +269,7 @@ def test_in_place_does_no_shard_twice_whenever_it_was_killed(store: Path) -> Non
 def test_a_dry_run_writes_nothing_and_finds_what_is_bad(store: Path) -> None:
     (store / "bad.npy").write_text("bad")
     report = _run(store, dry_run=True)
-    assert _some(report) == {"done": 4, "copied": 7, "failed": 1}
+    assert _some(report) == {"done": 4, "copied": 6, "failed": 1, "not read": 1}
     assert str(report).startswith(f"{store} → {store}.normalized: would be: 4 done")
     assert not store.with_name("store.normalized").exists()
 
@@ -292,7 +298,7 @@ def test_several_sources_go_to_one_folder(store: Path, tmp_path: Path) -> None:
     np.save(one, _rows(1))
     target = tmp_path / "all"
     report = normalize_store([one, store], target, runner=Here())
-    assert _some(report) == {"done": 5, "copied": 7}
+    assert _some(report) == {"done": 5, "copied": 6, "not read": 1}
     assert (target / "one.npy").exists()
     assert (target / "store" / "img_emb" / "img_emb_10.npy").exists()
     clash = tmp_path / "clash"

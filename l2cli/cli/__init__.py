@@ -5,7 +5,6 @@ Nothing that a command needs is imported before the command runs, so that ``--he
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import shlex
@@ -16,8 +15,8 @@ import click
 
 from l2cli import __version__
 from l2cli.cli import interruption
-from l2cli.cli.terminal import answer, discard_output, open_streams, say
-from l2cli.errors import L2NormError, OptionError
+from l2cli.cli.terminal import answer, open_streams, say
+from l2cli.errors import DestinationError, L2NormError, OptionError
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
@@ -83,20 +82,15 @@ def main() -> NoReturn:
     open_streams()
     interruption.listen()
     code = _exit_code()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
-            stream.flush()
+    sys.stderr.flush()
     os._exit(code)  # Python's own end would crash a thread that still imports a backend.
 
 
 def _exit_code() -> int:
     try:
-        _run()
-    except click.exceptions.Exit as exc:
-        return exc.exit_code
+        return _run()
     except BrokenPipeError:
-        discard_output()  # The reader has gone, as `head` does.
-        return EXIT_BROKEN_PIPE
+        return EXIT_BROKEN_PIPE  # The reader has gone, as `head` does.
     except (KeyboardInterrupt, click.Abort):
         say(INTERRUPTED)
         return EXIT_INTERRUPTED
@@ -107,20 +101,22 @@ def _exit_code() -> int:
         return EXIT_USAGE
     except Exception as exc:
         return _fail(exc)
-    return 0
 
 
-def _run() -> None:
+def _run() -> int:
+    """Run the command to its last byte of output, and return its exit code."""
+    code = 0
     try:
         with cli.make_context("l2norm", sys.argv[1:]) as context:
             cli.invoke(context)
-        sys.stdout.flush()
-    except click.exceptions.Exit:
-        raise
+    except click.exceptions.Exit as exc:
+        code = exc.exit_code
     except Exception:
         # Python makes a RuntimeError of some interrupts, such as those in class bodies.
         interruption.check()
         raise
+    sys.stdout.flush()
+    return code
 
 
 def _fail(exc: Exception) -> int:
@@ -128,13 +124,26 @@ def _fail(exc: Exception) -> int:
         import traceback
 
         traceback.print_exception(exc)
-    if isinstance(exc, OSError) and exc.filename is not None:
-        message = f"{exc.filename}: {exc.strerror}"
-    elif isinstance(exc, L2NormError):
-        message = str(exc)
-    else:
-        message = f"unexpected {type(exc).__name__}: {exc}; --debug shows where"
+    message = _message(exc)
     say(f"l2norm: {message}")
     if "--json" in sys.argv:
-        answer({"error": message})
+        _answer_error(message)
     return EXIT_USAGE if isinstance(exc, OptionError) else EXIT_FAILED
+
+
+def _message(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.filename is not None:
+        return f"{exc.filename}: {exc.strerror}"
+    if isinstance(exc, L2NormError):
+        return str(exc)
+    return f"unexpected {type(exc).__name__}: {exc}; --debug shows where"
+
+
+def _answer_error(message: str) -> None:
+    """Write an error to standard output too, for programs. A second one changes no exit code."""
+    try:
+        answer({"error": message})
+    except BrokenPipeError:
+        pass
+    except DestinationError as exc:
+        say(f"l2norm: {exc}")

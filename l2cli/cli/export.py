@@ -81,10 +81,10 @@ def command(destination: str, *, summary: bool, quiet: bool, debug: bool, **wish
 
 
 def _run(destination: str, wishes: dict[str, Any], *, debug: bool) -> ExportReport:
-    from l2cli.atomic import remove_siblings
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.terminal import silence_libraries
     from l2cli.export import export_model
+    from l2cli.siblings import remove_siblings
 
     def work() -> ExportReport:
         if not debug:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import os
+import select
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from l2cli.errors import DestinationError
 from l2cli.report import printable
 
 if TYPE_CHECKING:
@@ -29,35 +33,35 @@ def silence_libraries() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)
         os.close(nowhere)
-        sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="replace")
+        sys.stderr = _open_text(_StandardError(terminal, "w"), "utf-8")
 
 
 def say(text: str) -> None:
-    """Write a line to standard error. Where nobody can read it, that is no error."""
-    try:
-        print(printable(text), file=sys.stderr, flush=True)
-    except OSError:
-        discard_output()
+    """Write a line to standard error."""
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def answer(held: dict[str, Any]) -> None:
-    """Write a line of JSON to standard output. Where nobody reads it, that is no error."""
-    try:
-        print(json.dumps(held), flush=True)
-    except OSError:
-        discard_output()
+    """Write a line of JSON to standard output."""
+    print(json.dumps(held), flush=True)
 
 
 _closed: set[int] = set()
 
 
 def open_streams() -> None:
-    """Open on nothing what the caller closed, so that no file is mistaken for a stream."""
+    """Have all that is written to the standard streams obey one rule, whoever writes it.
+
+    Standard output that can't be written is an error that says so, and a reader that has gone
+    a ``BrokenPipeError``. Standard error that can't be written is no error. What the caller
+    closed is open on nothing, so that no file is mistaken for a stream.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         _closed.add(descriptor)
     os.close(descriptor)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    out, err = (getattr(stream, "encoding", "utf-8") for stream in (sys.stdout, sys.stderr))
+    sys.stdout = _open_text(_StandardOutput(1, "w", closefd=False), out)
+    sys.stderr = _open_text(_StandardError(2, "w", closefd=False), err)
 
 
 def is_closed(descriptor: int) -> bool:
@@ -65,11 +69,54 @@ def is_closed(descriptor: int) -> bool:
     return descriptor in _closed
 
 
-def discard_output() -> None:
-    """Send what is still held for standard output and standard error nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
+class _StandardStream(io.FileIO):
+    """A standard stream. What comes after an error of the system goes nowhere."""
+
+    _failed = False
+
+    def write(self, content: Any, /) -> int:
+        if self._failed:
+            return len(content)
+        try:
+            return self._write_all(memoryview(content).cast("B"))
+        except OSError as exc:
+            self._failed = True
+            self._fail(exc)
+        return len(content)
+
+    def _write_all(self, content: memoryview) -> int:
+        if is_closed(self.fileno()):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        start = 0
+        while start < len(content):
+            count = super().write(content[start:])
+            if count is None:  # The stream doesn't wait, so that we have to.
+                select.select([], [self], [])
+            start += count or 0
+        return start
+
+    def _fail(self, error: OSError) -> None:
+        """Deal with the first error."""
+
+
+class _StandardOutput(_StandardStream):
+    """Standard output, where results go: they get there, or the command fails."""
+
+    def _fail(self, error: OSError) -> None:
+        if isinstance(error, BrokenPipeError):
+            raise error
+        raise DestinationError(f"standard output can't be written: {error.strerror}") from error
+
+
+class _StandardError(_StandardStream):
+    """Standard error, which need not be read by anybody."""
+
+
+def _open_text(stream: _StandardStream, encoding: str) -> TextIO:
+    # No name of a file, and no sign of ours, may be one that the encoding lacks.
+    return io.TextIOWrapper(
+        io.BufferedWriter(stream), encoding, "backslashreplace", line_buffering=stream.isatty()
+    )
 
 
 @contextlib.contextmanager

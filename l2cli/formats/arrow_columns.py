@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from l2cli.arrays import ITEM_SIZES, ArraySpec
+from l2cli.formats.arrow_hints import with_hints
 from l2cli.formats.arrow_types import (
     NUMBERS,
     bytes_name,
@@ -113,10 +114,13 @@ def name_refusals(places: Sequence[Place]) -> list[str]:
 def columns_of(schema: ArrowSchema, num_rows: int | None, codec: str) -> list[Columns]:
     """Return every column of a table as an array, in order."""
     places = places_of(schema)
-    return [
-        Columns(column_spec(place, num_rows, codec, refusal), (place,))
-        for place, refusal in zip(places, name_refusals(places), strict=True)
-    ]
+    refusals = name_refusals(places)
+    return with_hints(
+        [
+            Columns(column_spec(place, num_rows, codec, refusal), (place,))
+            for place, refusal in zip(places, refusals, strict=True)
+        ]
+    )
 
 
 def wide_members(columns: Sequence[AnyColumns], pattern: str) -> list[AnyColumns]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import pyarrow as pa
 
+from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import DestinationError
 from l2cli.formats.arrow_columns import AnyColumns
 from l2cli.formats.arrow_types import ARROW_TYPES, is_list, list_depth, list_type
@@ -108,11 +109,11 @@ def _change_pandas(words: Any, place: Place, change: Change[Any]) -> None:
         return  # of a struct, pandas says that it is an object
     old, new, depth = change.columns.spec.dtype, change.dtype, list_depth(place.field.type)
     renamed = {
+        **dict.fromkeys(FLOAT_DTYPES, new),  # fastparquet stores float16 as float32
+        old: new,
         f"{'list[' * depth}{old}{']' * depth}": f"{'list[' * depth}{new}{']' * depth}",
         f"{place.field.type}[pyarrow]": f"{_changed_type(place.field.type, change)}[pyarrow]",
     }
-    if not depth:
-        renamed[old] = new
     for column in words["columns"] if words else []:
         if column.get("field_name", column["name"]) == place.name:
             for key in ("pandas_type", "numpy_type"):

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from l2cli.arrays import ITEM_SIZES
+from l2cli.formats.arrow_hints import SCALAR
 
 ArrowField = Any
 ArrowSchema = Any
@@ -99,8 +100,10 @@ def column_refusal(field_type: ArrowType, *, is_inside: bool = False) -> str:
         Whether it is inside a struct, where scalar columns make no array.
     """
     arrow_type = storage_type(field_type)
+    if getattr(field_type, "extension_name", "") == "arrow.json":
+        return "JSON text; lists that fastparquet wrote so must be written anew with pyarrow"
     if pa.types.is_floating(arrow_type) and not is_inside:
-        return "a scalar column; select several as one array with a glob, -s 'dim_*'"
+        return SCALAR
     if (encoding := _list_encoding(arrow_type)) is not None:
         return f"{encoding} lists are not supported; decode them with pyarrow first"
     if not is_list(arrow_type):

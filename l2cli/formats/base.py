@@ -48,9 +48,6 @@ class Reader(_Resource):
         What the user should know but needn't act on.
     """
 
-    min_rank = 2
-    """The least rank of an array that is taken without being named."""
-
     must_seek = False
     """Whether it was opened on a stream and can't be read front to back after all."""
 

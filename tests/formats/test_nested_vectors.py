@@ -328,7 +328,7 @@ def test_large_windows_of_structs_and_matrices(tmp_path: Path, suffix: str) -> N
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_parquet_pages_of_structs(tmp_path: Path, version: str, compression: str) -> None:
-    options = {
+    options: dict[str, Any] = {
         "data_page_version": version,
         "compression": compression,
         "use_dictionary": False,
@@ -341,3 +341,32 @@ def test_parquet_pages_of_structs(tmp_path: Path, version: str, compression: str
     chunk = pq.ParquetFile(destination).metadata.row_group(0).column(1)
     assert chunk.path_in_schema == "emb.values.list.element"
     assert chunk.compression == {"none": "UNCOMPRESSED", "zstd": "ZSTD"}[compression]
+
+
+UDT = {"type": "udt", "class": "org.apache.spark.ml.linalg.VectorUDT", "sqlType": {"fields": []}}
+STRUCT = {
+    "type": "struct",
+    "fields": [
+        {"name": "n", "type": "double"},
+        {"name": "values", "type": {"type": "array", "elementType": "float"}},
+    ],
+}
+
+
+@pytest.mark.parametrize("described", [UDT, STRUCT], ids=["udt", "struct"])
+def test_the_schema_of_spark_for_a_column_in_a_struct(tmp_path: Path, described: Any) -> None:
+    key = "org.apache.spark.sql.parquet.row.metadata"
+    schema = {"type": "struct", "fields": [{"name": "emb", "type": described}]}
+    table = pa.table({"emb": structs()}).replace_schema_metadata({key: json.dumps(schema)})
+    source = save(tmp_path / "x.parquet", table)
+    assert double(source, "emb.values").exists()
+    if described is UDT:
+        with pytest.raises(DestinationError, match="VectorUDT have one dtype; leave out --dtype"):
+            double(source, "emb.values", dtype="float64")
+        return
+    after = pq.read_metadata(double(source, "emb.values", dtype="float64")).metadata
+    (field,) = json.loads(after[key.encode()])["fields"]
+    assert [each["type"] for each in field["type"]["fields"]] == [
+        "double",
+        {"type": "array", "elementType": "double"},
+    ]

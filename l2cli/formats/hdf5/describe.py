@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from h5py import h5d, h5o, h5s, h5z
 
 from l2cli.arrays import ArraySpec
+from l2cli.formats.hdf5.attributes import packing
 from l2cli.formats.hdf5.types import dtype_of, is_big_endian
 
 if TYPE_CHECKING:
@@ -47,8 +48,16 @@ def describe(dataset: h5d.DatasetID, name: str, path: Path, *, allow_external: b
         or _filter_refusal(properties)
         or _size_refusal(dataset, properties, path)
     )
+    packed = packing(dataset, dtype)
     layout = [_storage(properties), *(["big-endian"] if is_big_endian(stored) else [])]
-    return ArraySpec(name, shape, dtype, ", ".join(layout), refusal)
+    return ArraySpec(
+        name,
+        shape,
+        dtype,
+        ", ".join(layout),
+        refusal or packed,
+        may_be_vectors=bool(packed) and len(shape) > 1,
+    )
 
 
 def filters(properties: h5p.PropDCID) -> dict[int, tuple[int, ...]]:

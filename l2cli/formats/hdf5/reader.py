@@ -13,7 +13,10 @@ from h5py import h5d, h5f, h5l, h5o
 
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
 from l2cli.formats.base import Reader
+from l2cli.formats.hdf5.attributes import reversed_by, user_block_of
+from l2cli.formats.hdf5.bookkeeping import Bookkeeping
 from l2cli.formats.hdf5.chunks import ChunkReader, bypass_of
+from l2cli.formats.hdf5.declarations import missing_of
 from l2cli.formats.hdf5.describe import LOSSY_FILTERS, describe, external_refusal, filters
 from l2cli.formats.hdf5.errors import explain, translated
 from l2cli.formats.hdf5.extent import ExtentReader, extent_of
@@ -48,12 +51,16 @@ class Hdf5Reader(Reader):
         self.pool = ThreadPoolExecutor(num_processors())
         with translated(path):
             self.file = h5py.File(path, "r")
+            self._bookkeeping = Bookkeeping(self.file)
+            self._user_block = user_block_of(path, self.file.userblock_size)
 
     def arrays(self) -> list[ArraySpec]:
         """Return every dataset once, and every link into another file."""
         if self._arrays is None:
             with translated(self.path):
-                self._arrays = sorted(self._describe_all(), key=lambda array: array.name)
+                arrays = map(self._doubted, list(self._describe_all()))
+                # What may be chosen comes first, for messages list only some.
+                self._arrays = sorted(arrays, key=lambda array: (bool(array.doubt), array.name))
         return list(self._arrays)
 
     def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
@@ -86,11 +93,12 @@ class Hdf5Reader(Reader):
 
     def _batches_of(self, array: ArraySpec, batch_size: int | None) -> Iterator[Batch]:
         with translated(f"{self.path}: {array.label}"):
+            missing = missing_of(h5d.open(self.file.id, to_path(array.name)))
             reader, batch_rows = self._open_rows(array, batch_size)
         for start, stop in windows(array.num_rows, batch_rows):
             with translated(f"{self.path}: {array.label}, rows {start} to {stop - 1}"):
                 rows = reader.read(start, stop)
-            yield Batch(array, rows, start)
+            yield missing.batch(array, rows, start) if missing else Batch(array, rows, start)
 
     def _open_rows(
         self, array: ArraySpec, batch_size: int | None
@@ -129,10 +137,20 @@ class Hdf5Reader(Reader):
             if not isinstance(found, h5d.DatasetID):
                 return None
             array = describe(found, name, self.path, allow_external=self._allow_external)
+            array = replaced(
+                array,
+                reversed_by=reversed_by(found, self._user_block),
+                doubt=self._bookkeeping.doubt(found, name),
+            )
         except (OSError, RuntimeError, LookupError, ValueError, TypeError) as exc:
             return ArraySpec(name, (), "unknown", refusal=f"it can't be read ({explain(exc)})")
         self._note_lossy(array, found)
         return array
+
+    def _doubted(self, array: ArraySpec) -> ArraySpec:
+        """Return ``array`` with the doubt that others threw on it."""
+        others = map(self._bookkeeping.belonging.get, array.names)
+        return replaced(array, doubt=array.doubt or next(filter(None, others), ""))
 
     def _describe_external(self, link: Link) -> ArraySpec:
         """Describe what an external link leads to, as far as the user lets us look."""

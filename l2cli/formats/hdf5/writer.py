@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 from h5py import h5d, h5l, h5z
 
 from l2cli.atomic import reserve
@@ -13,6 +14,7 @@ from l2cli.errors import DestinationError
 from l2cli.formats.base import Writer
 from l2cli.formats.hdf5.chunks import ChunkWriter, bypass_of, chunk_spans
 from l2cli.formats.hdf5.codec import Codec, codec_of
+from l2cli.formats.hdf5.declarations import missing_of, refusal_to_store
 from l2cli.formats.hdf5.describe import filters
 from l2cli.formats.hdf5.errors import translated
 from l2cli.formats.hdf5.extent import Extent, ExtentWriter, copy_all_but, extent_of
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
+    from l2cli.formats.hdf5.missing import Missing
     from l2cli.formats.hdf5.reader import Hdf5Reader
 
 _LOW_VERSIONS = {2: "v108", 3: "v110"}
@@ -54,6 +57,7 @@ class Hdf5Writer(Writer):
         self._extents: dict[str, Extent] = {}
         self._codecs: dict[str, Codec] = {}
         self._sparse: set[str] = set()
+        self._missing: dict[str, Missing] = {}
         for output in self._outputs.values():
             _check_storable(reader.file, output)
         with translated(f"can't write {path}", DestinationError):
@@ -84,8 +88,11 @@ class Hdf5Writer(Writer):
             if name != self._name or self._rows is None:
                 self._finish_rows()
                 self._name, self._rows = name, self._open_rows(name)
-            self._rows.write(batch.start, batch.rows)
-        self._num_written[name] += len(batch.rows)
+            if name in self._missing:
+                self._missing[name].refuse_declared(batch)
+            rows = batch.carry.filled(batch.rows) if batch.carry else batch.rows
+            self._rows.write(batch.start, rows)
+        self._num_written[name] += len(rows)
 
     def finish(self) -> None:
         """Write what is kept back, and close."""
@@ -115,6 +122,9 @@ class Hdf5Writer(Writer):
     def _prepare(self, name: str, source: h5d.DatasetID) -> None:
         """Make room for an output, if what the source has there can't be written over."""
         output, is_foreign = self._outputs[name], name in self._foreign
+        missing = missing_of(source, np.dtype(output.dtype))
+        if missing is not None and missing.meets_unit_rows:
+            self._missing[name] = missing
         is_new = is_foreign or self._is_changed(output) or _lies_elsewhere(source)
         if not is_new and (extent := extent_of(source)):
             self._extents[name] = extent
@@ -189,7 +199,10 @@ def _check_storable(file: h5py.File, output: ArraySpec) -> None:
             f"HDF5 can't hold bfloat16 ({output.label}); use --dtype float16 or float32"
         )
     with translated(output.label, DestinationError):
-        used = filters(h5d.open(file.id, to_path(output.name)).get_create_plist())
+        dataset = h5d.open(file.id, to_path(output.name))
+        if refusal := refusal_to_store(dataset, np.dtype(output.dtype)):
+            raise DestinationError(f"{output.label}: {refusal}")
+        used = filters(dataset.get_create_plist())
         for code in used:
             if not h5z.get_filter_info(code) & h5z.FILTER_CONFIG_ENCODE_ENABLED:
                 raise DestinationError(

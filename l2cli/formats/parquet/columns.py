@@ -14,6 +14,7 @@ from l2cli.formats.arrow_columns import (
     places_of,
     wide_members,
 )
+from l2cli.formats.arrow_hints import with_hints
 from l2cli.formats.arrow_types import is_list, num_leaves, storage_type
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def single_columns(footer: Footer, schema: ArrowSchema) -> list[Columns]:
     for place, leaves, refusal in zip(places, leaves_of, refusals, strict=True):
         spec = _spec(footer, place, leaves, refusal)
         found.append(Columns(spec, (place,), leaves))
-    return found
+    return with_hints(found)
 
 
 def wide_columns(footer: Footer, columns: list[Columns], pattern: str) -> Columns | None:
