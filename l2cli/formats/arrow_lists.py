@@ -35,7 +35,7 @@ _MOST_COMPONENTS = 2**31 - 1
 """What views of the same components may come to: no more fit the offsets of a list."""
 
 
-def list_window(array: ArrowArray, parents_valid: Array | None = None) -> ListWindow:
+def list_window(array: ArrowArray, parents_valid: Array | None = None) -> Window:
     """Return the window of a list column, whole or sliced.
 
     Parameters
@@ -61,7 +61,7 @@ class ListWindow(Window):
         self._type = array.type
         self._valid = validity(array)
         self._parents_valid = parents_valid
-        self._values, self._offsets = self._flattened(array)
+        self._values, self._offsets = _flattened(array)
         self._components_valid = validity(self._values)
 
     @property
@@ -71,17 +71,16 @@ class ListWindow(Window):
 
     @cached_property
     def parts(self) -> list[Part]:
-        """The rows by shape, in order of first appearance; an empty part where there is none."""
+        """The rows by length, in order of first appearance; an empty part where there is none."""
         flat = self._flat()
         live = np.flatnonzero(self._live)
-        shapes = self._shape_numbers[live]
-        distinct, first = np.unique(shapes, return_index=True)
+        lengths = self._lengths[live]
+        distinct, first = np.unique(lengths, return_index=True)
         parts = []
-        for number in distinct[np.argsort(first)]:
-            index = live if len(distinct) == 1 else live[shapes == number]
-            shape = self._shape(index[0])
-            rows = _gather(flat, self._offsets[index], math.prod(shape))
-            parts.append(Part(index, rows.reshape(-1, *shape)))
+        for length in distinct[np.argsort(first)]:
+            index = live if len(distinct) == 1 else live[lengths == length]
+            rows = _gather(flat, self._offsets[index], int(length))
+            parts.append(Part(index, rows, self._incomplete(index)))
         return parts or [Part(live, np.empty((0, 0), flat.dtype))]
 
     def rebuild(self, results: Sequence[Array], dtype: str, length: int | None) -> list[ArrowArray]:
@@ -97,12 +96,8 @@ class ListWindow(Window):
         valid = self._components_valid
         if valid is not None and length is not None:
             valid = valid[_ranges(self._offsets[:-1], lengths)]
-        return [self._list_of(primitive_array(flat, valid), offsets, length)]
-
-    @cached_property
-    def incomplete(self) -> Array | None:
-        """Which rows have null components; ``None`` where no component is null."""
-        return None if self._components_valid is None else self._num_valid < self._lengths
+        values = primitive_array(flat, valid)
+        return [_list_array(self._type, bitmap_of(self._valid), values, offsets, length)]
 
     @cached_property
     def _lengths(self) -> Array:
@@ -125,16 +120,12 @@ class ListWindow(Window):
                 live = live & valid
         return live
 
-    @property
-    def _shape_numbers(self) -> Array:
-        """A number for each row, the same for rows of the same shape."""
-        return self._lengths
-
-    def _shape(self, row: int) -> tuple[int, ...]:
-        return (int(self._lengths[row]),)
-
-    def _flattened(self, array: ArrowArray) -> tuple[ArrowArray, Array]:
-        return _flattened(array)
+    def _incomplete(self, index: Array) -> Array | None:
+        """Return which of some rows have null components."""
+        if self._components_valid is None:
+            return None
+        incomplete: Array = (self._num_valid < self._lengths)[index]
+        return incomplete
 
     def _flat(self) -> Array:
         """Return all components, NaN where one is null."""
@@ -149,12 +140,26 @@ class ListWindow(Window):
             raise RowError("a list of integers has a null component, which can't become NaN")
         return flat
 
-    def _list_of(self, values: ArrowArray, offsets: Array, length: int | None) -> ArrowArray:
-        return _list_array(self._type, bitmap_of(self._valid), values, offsets, length)
 
+class NestedWindow(Window):
+    """Rows of a column of lists of lists: each inner list is a vector.
 
-class NestedWindow(ListWindow):
-    """Rows of a column of lists of lists, each a matrix: its inner lists are of one length."""
+    Where all rows have as many vectors, of one length, a row is a matrix. Otherwise each vector
+    is a row of one vector, whose number is that of the row that it is in.
+    """
+
+    def __init__(self, array: ArrowArray, parents_valid: Array | None = None) -> None:
+        self.num_rows = len(array)
+        self._type = array.type
+        self._valid = validity(array)
+        inner, self._offsets = _flattened(array)
+        self._counts = np.diff(self._offsets)
+        self._row_of = np.repeat(np.arange(self.num_rows), self._counts)
+        live = np.ones(self.num_rows, bool)
+        for valid in (self._valid, parents_valid):
+            if valid is not None:
+                live &= valid
+        self._vectors = ListWindow(inner, live[self._row_of])
 
     @property
     def is_dense(self) -> bool:
@@ -162,47 +167,34 @@ class NestedWindow(ListWindow):
         return False
 
     @cached_property
-    def _counts(self) -> Array:
-        """How many inner lists each row has."""
-        counts: Array = np.diff(self._outer_offsets)
-        return counts
+    def parts(self) -> list[Part]:
+        """The rows, or the vectors by length; an empty part where there is none."""
+        vectors = self._vectors.parts
+        index = np.unique(self._row_of[vectors[0].index])
+        counts = self._counts[index]
+        is_whole = len(vectors) == 1 and counts.sum() == len(vectors[0].index)
+        if is_whole and len(set(counts.tolist())) == 1:
+            return [self._matrices(vectors[0], index, int(counts[0]))]
+        return [
+            Part(self._row_of[part.index], part.rows[:, None], part.incomplete) for part in vectors
+        ]
 
-    @cached_property
-    def _live(self) -> Array:
-        live = super()._live
-        index = np.flatnonzero(live)
-        inner = _ranges(self._outer_offsets[index], self._counts[index])
-        expected = np.repeat(self._lengths[index] // self._counts[index], self._counts[index])
-        is_odd = np.diff(self._inner_offsets)[inner] != expected
-        if self._inner_valid is not None:
-            is_odd |= ~self._inner_valid[inner]
-        if is_odd.any():
-            row = np.repeat(index, self._counts[index])[is_odd.argmax()]
-            raise RowError(
-                f"row {row} of these holds lists of different lengths, or a null among them; "
-                "fill or drop such rows first"
-            )
-        return live
+    def rebuild(self, results: Sequence[Array], dtype: str, length: int | None) -> list[ArrowArray]:
+        """Return the one column with new vectors in place of those of the parts."""
+        vectors = [
+            rows.reshape(part.rows.shape)
+            for part, rows in zip(self._vectors.parts, results, strict=True)
+        ]
+        (inner,) = self._vectors.rebuild(vectors, dtype, length)
+        return [_list_array(self._type, bitmap_of(self._valid), inner, self._offsets)]
 
-    @property
-    def _shape_numbers(self) -> Array:
-        numbers: Array = self._lengths * (self._counts.max(initial=0) + 1) + self._counts
-        return numbers
-
-    def _shape(self, row: int) -> tuple[int, ...]:
-        count = int(self._counts[row])
-        return count, int(self._lengths[row]) // count
-
-    def _flattened(self, array: ArrowArray) -> tuple[ArrowArray, Array]:
-        inner, self._outer_offsets = _flattened(array)
-        self._inner_type, self._inner_valid = inner.type, validity(inner)
-        values, self._inner_offsets = _flattened(inner)
-        return values, self._inner_offsets[self._outer_offsets]
-
-    def _list_of(self, values: ArrowArray, offsets: Array, length: int | None) -> ArrowArray:
-        bitmap = bitmap_of(self._inner_valid)
-        inner = _list_array(self._inner_type, bitmap, values, self._inner_offsets)
-        return super()._list_of(inner, self._outer_offsets, None)
+    @staticmethod
+    def _matrices(vectors: Part, index: Array, count: int) -> Part:
+        """Return vectors as rows, ``(num_rows, count, dim)``."""
+        rows = vectors.rows.reshape(-1, count, vectors.rows.shape[1])
+        if vectors.incomplete is None:
+            return Part(index, rows)
+        return Part(index, rows, np.any(vectors.incomplete.reshape(-1, count), axis=1))
 
 
 def list_array(rows: Array, arrow_type: ArrowType) -> ArrowArray:

@@ -99,8 +99,9 @@ def record_batches(file: Seekable, num_bytes: int) -> Iterator[Message]:
         Where the file, ``num_bytes`` long, ends before the stream in it does.
     """
     while message := read_message(file):
-        if file.seek(message.body_bytes, os.SEEK_CUR) > num_bytes:
+        if message.body_bytes > num_bytes - file.seek(0, os.SEEK_CUR):
             raise ValueError("it is cut off in the body of a message")
+        file.seek(message.body_bytes, os.SEEK_CUR)
         if message.type == RECORD_BATCH:
             yield message
 

@@ -34,10 +34,22 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one length: which ones of the window, and their components."""
+    """Rows of one shape.
+
+    Attributes
+    ----------
+    index
+        Which ones of the window they are, in order; the same one more than once where each of
+        its vectors is a row here.
+    rows
+        Their components.
+    incomplete
+        Which of them have null components; ``None`` where none has.
+    """
 
     index: Array
     rows: Array
+    incomplete: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,8 @@ class Piece:
     def batch(self, spec: ArraySpec, first_row: int, carry: Any) -> Batch:
         """Return the batch, where ``first_row`` is the row number of the window's first row."""
         index, num_null = self.index, self.window.num_null
-        is_dense = len(index) == 0 or index[-1] - index[0] + 1 == len(index)
+        is_dense = bool((np.diff(index) == 1).all())
+        incomplete = self.window.parts[self.part].incomplete
         is_first = self.part == self.start == 0
         return Batch(
             array=spec,
@@ -72,7 +85,7 @@ class Piece:
             row_numbers=None if is_dense else index + first_row,
             num_null=num_null if is_first else 0,
             first_null=first_row + self.window.first_null if num_null else None,
-            incomplete=None if self.window.incomplete is None else self.window.incomplete[index],
+            incomplete=None if incomplete is None else incomplete[self.start : self.stop],
             carry=carry,
         )
 
@@ -98,11 +111,6 @@ class Window(ABC):
     def parts(self) -> list[Part]:
         """The rows by length, in order of first appearance; an empty part where there is none."""
 
-    @property
-    @abstractmethod
-    def incomplete(self) -> Array | None:
-        """Which rows have null components; ``None`` where no component is null."""
-
     @abstractmethod
     def rebuild(self, results: Sequence[Array], dtype: str, length: int | None) -> list[ArrowArray]:
         """Return the Arrow columns with new rows in place of those of the parts.
@@ -117,18 +125,15 @@ class Window(ABC):
             Where rows were cut, how many components are left of each.
         """
 
-    @property
+    @cached_property
     def num_null(self) -> int:
         """How many rows are in no part."""
-        return self.num_rows - sum(len(part.index) for part in self.parts)
+        return int(self._missing().sum())
 
-    @property
+    @cached_property
     def first_null(self) -> int:
         """Which row is the first in no part; there must be one."""
-        missing = np.ones(self.num_rows, bool)
-        for part in self.parts:
-            missing[part.index] = False
-        return int(missing.argmax())
+        return int(self._missing().argmax())
 
     def pieces(self, batch_size: int | None) -> list[Piece]:
         """Cut the parts up into batches of ``batch_size`` rows at most."""
@@ -138,6 +143,12 @@ class Window(ABC):
             ranges = list(windows(num_rows, batch_size or max(1, num_rows))) or [(0, 0)]
             cuts += [(number, start, stop) for start, stop in ranges]
         return [Piece(self, *cut, is_last=cut == cuts[-1]) for cut in cuts]
+
+    def _missing(self) -> Array:
+        missing = np.ones(self.num_rows, bool)
+        for part in self.parts:
+            missing[part.index] = False
+        return missing
 
 
 class WideWindow(Window):
@@ -173,13 +184,9 @@ class WideWindow(Window):
                 rows[~valid, number] = np.nan
                 live |= valid
         index = np.flatnonzero(live)
-        return [Part(index, rows if len(index) == self.num_rows else rows[index])]
-
-    @cached_property
-    def incomplete(self) -> Array | None:
-        """Which rows have null components; ``None`` where no component is null."""
-        incomplete = [~valid for valid in self._valid if valid is not None]
-        return np.any(incomplete, axis=0) if incomplete else None
+        nulls = [~valid for valid in self._valid if valid is not None]
+        incomplete = np.any(nulls, axis=0)[index] if nulls else None
+        return [Part(index, rows if len(index) == self.num_rows else rows[index], incomplete)]
 
     def rebuild(self, results: Sequence[Array], dtype: str, length: int | None) -> list[ArrowArray]:
         """Return a column for each component. The writer refuses to cut these rows."""

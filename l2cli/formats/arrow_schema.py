@@ -54,7 +54,18 @@ def change_to(columns: AnyColumns, output: ArraySpec, format_name: str) -> Chang
             f"'{columns.spec.name}' holds several vectors a row, which can't be cut; "
             "leave out --truncate-dim"
         )
+    if length is not None and _is_sparse(columns.places[0]):
+        raise DestinationError(
+            f"'{columns.spec.name}' holds the values of sparse vectors, whose first ones are "
+            "anywhere in them; leave out --truncate-dim"
+        )
     return Change(columns, output.dtype, length)
+
+
+def _is_sparse(place: Place) -> bool:
+    """Whether indices stand beside a list inside a struct."""
+    structs = place.fields[:-1]
+    return bool(structs) and "indices" in [field.name for field in structs[-1].type]
 
 
 def changed_schema(schema: ArrowSchema, change: Change[Any]) -> ArrowSchema:

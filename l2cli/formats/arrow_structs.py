@@ -41,13 +41,8 @@ class StructWindow(Window):
 
     @property
     def parts(self) -> list[Part]:
-        """The rows by shape, in order of first appearance; an empty part where there is none."""
+        """Those of the lists."""
         return self._lists.parts
-
-    @property
-    def incomplete(self) -> Array | None:
-        """Which rows have null components; ``None`` where no component is null."""
-        return self._lists.incomplete
 
     def rebuild(self, results: Sequence[Array], dtype: str, length: int | None) -> list[ArrowArray]:
         """Return the top-level column with new rows in place of those of the parts."""

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.errors import DestinationError, OptionError, RowError
+from l2cli.errors import DestinationError, OptionError, RowError, SourceError
 from l2cli.formats import detect, open_reader
 from l2cli.normalization import normalize_file
+from l2cli.options import NormalizeOptions
 from tests.formats.doubling import double
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ def test_each_inner_list_becomes_a_unit_vector(tmp_path: Path, suffix: str) -> N
     source = save(tmp_path / f"x.{suffix}", pa.table({"emb": column}))
     report = normalize_file(source, tmp_path / f"y.{suffix}")
     assert report.arrays[0].counts.null == 1
+    assert report.arrays[0].shape == (7, None, 5)
     after = load(tmp_path / f"y.{suffix}")["emb"].to_pylist()
     for found, row in zip(after, column.to_pylist(), strict=True):
         if row is None:
@@ -257,10 +259,6 @@ def test_another_dtype_of_several_vectors_a_row(tmp_path: Path, suffix: str) -> 
         double(source, "emb", keep=2)
 
 
-def _no_change(rows: list[Any]) -> None:
-    """Leave the rows."""
-
-
 def _ragged(rows: list[Any]) -> None:
     rows[5] = [[1.0, 2.0], [1.0, 2.0, 3.0]]
 
@@ -269,11 +267,15 @@ def _null_inside(rows: list[Any]) -> None:
     rows[5] = [[1.0, 2.0, 3.0], None]
 
 
+def _null_component(rows: list[Any]) -> None:
+    rows[5] = [[1.0, None, 3.0], [1.0, 2.0, 3.0]]
+
+
 def _empty_inside(rows: list[Any]) -> None:
     rows[5] = [[1.0, 2.0, 3.0], []]
 
 
-@pytest.mark.parametrize("spoil", [_ragged, _null_inside, _empty_inside])
+@pytest.mark.parametrize("spoil", [_ragged, _null_inside, _empty_inside, _null_component])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_row_that_is_no_matrix(
     tmp_path: Path, suffix: str, spoil: Callable[[list[Any]], None]
@@ -281,8 +283,18 @@ def test_a_row_that_is_no_matrix(
     rows = matrices(fixed(None, None), [2] * 6).to_pylist()
     spoil(rows)
     source = save(tmp_path / f"x.{suffix}", pa.table({"emb": pa.array(rows, fixed(None, None))}))
-    with pytest.raises(RowError, match="lists of different lengths, or a null among them"):
-        double(source, "emb")
+    assert load(double(source, "emb"))["emb"].to_pylist() == twice(rows)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_vector_is_named_by_its_row(tmp_path: Path, suffix: str) -> None:
+    rows = matrices(fixed(None, None), [2, 1, None, 3, 2, 1]).to_pylist()
+    rows[4][1][0] = float("nan")
+    source = save(tmp_path / f"x.{suffix}", pa.table({"emb": pa.array(rows, fixed(None, None))}))
+    with pytest.raises(RowError, match="array 'emb', row 4 holds NaN or Inf"):
+        normalize_file(source, tmp_path / f"y.{suffix}")
+    with pytest.raises(SourceError, match="a vector lies along the last axis alone; use --axis -1"):
+        normalize_file(source, tmp_path / f"y.{suffix}", NormalizeOptions(axis=(1,)))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -341,6 +353,17 @@ def test_parquet_pages_of_structs(tmp_path: Path, version: str, compression: str
     chunk = pq.ParquetFile(destination).metadata.row_group(0).column(1)
     assert chunk.path_in_schema == "emb.values.list.element"
     assert chunk.compression == {"none": "UNCOMPRESSED", "zstd": "ZSTD"}[compression]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_sparse_vectors_are_not_cut(tmp_path: Path, suffix: str) -> None:
+    """As Spark and Pinecone store them; their values alone make the norm."""
+    column = pa.array([{"indices": [0, 7], "values": [3.0, 4.0]}] * 6)
+    source = save(tmp_path / f"x.{suffix}", pa.table({"emb": column}))
+    after = load(double(source, "emb.values"))["emb"]
+    assert after.to_pylist() == [{"indices": [0, 7], "values": [6.0, 8.0]}] * 6
+    with pytest.raises(DestinationError, match="the values of sparse vectors"):
+        double(source, "emb.values", keep=1)
 
 
 UDT = {"type": "udt", "class": "org.apache.spark.ml.linalg.VectorUDT", "sqlType": {"fields": []}}

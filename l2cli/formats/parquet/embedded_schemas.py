@@ -65,7 +65,7 @@ def _found(schema: Any, place: Place) -> list[Any]:
     found: list[Any] = []
     for column in place.fields:
         if isinstance(schema, list):  # Avro's way to say that it may be null
-            schema = next(each for each in schema if isinstance(each, dict))
+            schema = next((each for each in schema if isinstance(each, dict)), {})
         if "fields" not in schema:
             break
         found = [field for field in schema["fields"] if field["name"] == column.name][:1]
