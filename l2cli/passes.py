@@ -9,7 +9,6 @@ from l2cli.graph import load_backend
 from l2cli.kept_norms import KeptNorms
 from l2cli.normalizer import make_normalizer
 from l2cli.pipeline import computed_ahead, read_ahead
-from l2cli.sources import read
 
 if TYPE_CHECKING:
     import contextlib
@@ -127,7 +126,7 @@ class Run:
 
     def _measured(self, array: ArraySpec, loading: Thread | None) -> Iterator[Batch]:
         reader = self._plan.reader
-        batches = read(reader, [array], self._options.batch_size)
+        batches = reader.batches([array], self._options.batch_size)
         with read_ahead(batches, may_wait=reader.may_wait) as ready:
             self._reserve(lambda: loading is None or not loading.is_alive())
             for batch in ready:

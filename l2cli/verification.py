@@ -12,7 +12,7 @@ from l2cli.measuring import TOLERANCES, ArrayRun
 from l2cli.pipeline import read_ahead
 from l2cli.report import Counts
 from l2cli.selection import select
-from l2cli.sources import open_source, read
+from l2cli.sources import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,9 +85,9 @@ def _read(
     allow_zero = options.zero_rows == "keep"
     run = ArrayRun(array, options, backend, TOLERANCES[array.dtype], allow_zero=allow_zero)
     if run.spans:
-        run.take_all(lambda: read(reader, [array], options.batch_size))
+        run.take_all(lambda: reader.batches([array], options.batch_size))
         return run
-    with read_ahead(read(reader, [array], options.batch_size), may_wait=False) as batches:
+    with read_ahead(reader.batches([array], options.batch_size), may_wait=False) as batches:
         for batch in batches:
             run.take(batch)
             if stop_early and run.tally.offenders:
