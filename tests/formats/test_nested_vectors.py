@@ -12,6 +12,8 @@ import pytest
 
 from l2cli.errors import DestinationError, OptionError, RowError, SourceError
 from l2cli.formats import detect, open_reader
+from l2cli.formats.arrow_datasets import with_types
+from l2cli.formats.parquet.summary import rewrite_summary
 from l2cli.normalization import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.formats.doubling import double
@@ -393,3 +395,24 @@ def test_the_schema_of_spark_for_a_column_in_a_struct(tmp_path: Path, described:
         "double",
         {"type": "array", "elementType": "double"},
     ]
+
+
+def test_companions_name_the_new_dtype_inside_a_struct(tmp_path: Path) -> None:
+    nested = matrices(fixed(None, None), [2] * 10)
+    source = save(tmp_path / "x.parquet", pa.table({"emb": structs(), "tokens": nested}))
+    summary = tmp_path / "_common_metadata"
+    pq.write_metadata(pq.read_schema(source), summary)
+    destination = double(source, "emb.values", "tokens", dtype="float64")
+    rewrite_summary(summary, tmp_path / "new", [destination])
+    assert pq.read_schema(tmp_path / "new").equals(pq.read_schema(destination))
+    value = {"dtype": "float32", "_type": "Value"}
+    info = {
+        "features": {
+            "emb": {"n": {"dtype": "int64", "_type": "Value"}, "values": {"feature": value}},
+            "tokens": {"feature": {"feature": value}},
+        }
+    }
+    features = with_types(info, [destination])["features"]
+    assert features["emb"]["n"]["dtype"] == "int64"
+    assert features["emb"]["values"]["feature"]["dtype"] == "float64"
+    assert features["tokens"]["feature"]["feature"]["dtype"] == "float64"
