@@ -104,8 +104,8 @@ def column_refusal(field_type: ArrowType, *, is_inside: bool = False) -> str:
         return "JSON text; lists that fastparquet wrote so must be written anew with pyarrow"
     if pa.types.is_floating(arrow_type) and not is_inside:
         return SCALAR
-    if (encoding := _list_encoding(arrow_type)) is not None:
-        return f"{encoding} lists are not supported; decode them with pyarrow first"
+    if refusal := _encoding_refusal(arrow_type):
+        return refusal
     if not is_list(arrow_type):
         return "lists inside it are not supported" if holds_float_lists(arrow_type) else _NO_LIST
     if _is_permuted(field_type):
@@ -139,15 +139,15 @@ def _list_refusal(arrow_type: ArrowType) -> str:
     return ""
 
 
-def _list_encoding(arrow_type: ArrowType) -> str | None:
-    """Return what an encoding that holds lists is called, ``None`` for any other type."""
-    for is_of, name in (
-        (pa.types.is_dictionary, "dictionary-encoded"),
-        (pa.types.is_run_end_encoded, "run-end-encoded"),
+def _encoding_refusal(arrow_type: ArrowType) -> str:
+    """Return why lists that are encoded as a whole can't be normalized; empty for any other."""
+    for is_of, name, function in (
+        (pa.types.is_dictionary, "dictionary-encoded", "Array.dictionary_decode"),
+        (pa.types.is_run_end_encoded, "run-end-encoded", "compute.run_end_decode"),
     ):
         if is_of(arrow_type) and holds_float_lists(arrow_type):
-            return name
-    return None
+            return f"{name} lists are not supported; decode them first, with pyarrow.{function}"
+    return ""
 
 
 def _may_be_float(value_type: ArrowType) -> bool:
