@@ -19,6 +19,7 @@ expected, and what to do.
 
 from __future__ import annotations
 
+import os
 import signal
 
 
@@ -58,6 +59,12 @@ class DestinationError(L2NormError):
     """A destination could not be written. Nothing of it is left behind."""
 
 
+def missing_module(error: ModuleNotFoundError) -> str:
+    """Return what to say of a library that is not installed."""
+    name = str(error.name).partition(".")[0]
+    return f"{name} is not installed: pip install {name}"
+
+
 def crash_message(subject: str, exit_code: int, consequence: str = "nothing was written") -> str:
     """Return what to say of a process that ended with ``exit_code`` while it read ``subject``.
 
@@ -69,9 +76,11 @@ def crash_message(subject: str, exit_code: int, consequence: str = "nothing was 
         What that means for the destination.
     """
     if exit_code >= 0:
+        flags = os.environ.get("XLA_FLAGS")
+        doubt = f"; look at XLA_FLAGS, which is '{flags}'" if flags else ""
         return (
             f"{subject}: the process that worked on it gave up with exit code {exit_code}; "
-            f"{consequence}; --debug shows what it said"
+            f"{consequence}{doubt}; --debug shows what it said"
         )
     name = signal.Signals(-exit_code).name
     if name == "SIGKILL":

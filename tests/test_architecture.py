@@ -34,7 +34,7 @@ LAYERS = [
     ["backend", "cache", "models", "exact", "options", "distribution"],
     ["layers"],
     ["formula"],
-    ["arguments", "forking", "processors", "report", "spec", "summation", "tuning"],
+    ["arguments", "forking", "jax_settings", "processors", "report", "spec", "summation", "tuning"],
     ["arrays"],
     ["errors"],
 ]
@@ -49,7 +49,7 @@ OWNERS = {
     "pyarrow": {"formats/parquet", "formats/arrow"},
     "zipfile": {"formats/npz"},
     "keras": {"formula", "layers", "models", "graph"},
-    "jax": {"export", "formula", "graph"},
+    "jax": {"export", "formula", "graph", "jax_settings"},
     "tensorflow": {"graph"},
     "matplotlib": {"plot"},
     "platformdirs": {"cache"},

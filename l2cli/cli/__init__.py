@@ -17,7 +17,7 @@ import click
 from l2cli import __version__
 from l2cli.cli import interruption
 from l2cli.cli.terminal import answer, discard_output, open_streams, say
-from l2cli.errors import L2NormError, OptionError
+from l2cli.errors import L2NormError, OptionError, missing_module
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
@@ -132,6 +132,8 @@ def _fail(exc: Exception) -> int:
         message = f"{exc.filename}: {exc.strerror}"
     elif isinstance(exc, L2NormError):
         message = str(exc)
+    elif isinstance(exc, ModuleNotFoundError):
+        message = missing_module(exc)
     else:
         message = f"unexpected {type(exc).__name__}: {exc}; --debug shows where"
     say(f"l2norm: {message}")

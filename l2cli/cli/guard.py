@@ -17,7 +17,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from l2cli.cli.interruption import SIGNALS, Interrupted, check, note
-from l2cli.errors import FormatError, L2NormError, crash_message
+from l2cli.errors import FormatError, L2NormError, OptionError, crash_message, missing_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +103,8 @@ def _answer(work: Callable[[], Any]) -> tuple[str, Any]:
     except L2NormError as exc:
         exc.add_note(traceback.format_exc())
         return "error", exc
+    except ModuleNotFoundError as exc:
+        return "error", OptionError(missing_module(exc))
     except BaseException as exc:
         error = L2NormError(f"unexpected {type(exc).__name__}: {exc}; --debug shows where")
         error.add_note(traceback.format_exc())
