@@ -80,7 +80,7 @@ def crash_message(subject: str, exit_code: int, consequence: str = "nothing was 
         doubt = f"; look at XLA_FLAGS, which is '{flags}'" if flags else ""
         return (
             f"{subject}: the process that worked on it gave up with exit code {exit_code}; "
-            f"{consequence}{doubt}; --debug shows what it said"
+            f"{consequence}; --debug shows what it said{doubt}"
         )
     name = signal.Signals(-exit_code).name
     if name == "SIGKILL":
