@@ -65,6 +65,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+importlib.import_module("l2cli.forking")  # It has to be there before this process is forked.
 if "keras" in sys.modules:
     # Keras loads a saved model with our layer in it once it has seen the layer.
     importlib.import_module("l2cli.layers")

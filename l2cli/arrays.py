@@ -49,6 +49,9 @@ class ArraySpec:
         Of one with a ``refusal``: whether it may hold the vectors all the same, whatever it is
         called. Nothing else is taken in its place, and its file doesn't count as one without
         vectors.
+    reversed_by
+        The language that stored its axes in reverse order, so that only a user knows along which
+        one a vector lies; empty where none did.
     aliases
         Other names that lead to the same array.
     approximate_bytes
@@ -62,6 +65,7 @@ class ArraySpec:
     refusal: str = ""
     doubt: str = ""
     may_be_vectors: bool = False
+    reversed_by: str = ""
     aliases: tuple[str, ...] = ()
     approximate_bytes: int = 0
 

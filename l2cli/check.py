@@ -28,7 +28,6 @@ from l2cli.options import NormalizeOptions
 from l2cli.pipeline import read_ahead
 from l2cli.report import brief, suffixes_text
 from l2cli.selection import select
-from l2cli.sources import read
 from l2cli.tally import Tally
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class CheckOptions:
     tolerance: float | None = None
     zero_rows: Literal["allow", "forbid"] = "allow"
     select: tuple[str, ...] = ()
-    axis: tuple[int, ...] = (-1,)
+    axis: tuple[int, ...] | None = None
     batch_size: int | None = None
     backend: Literal["auto", "jax", "tensorflow"] = "auto"
     device: str = "auto"
@@ -295,7 +294,7 @@ class _Run:
     def _batches(
         self, reader: Reader, arrays: list[ArraySpec], count: _ByteCount | None = None
     ) -> Iterator[Batch]:
-        batches = read(reader, arrays, self._options.batch_size)
+        batches = reader.batches(arrays, self._options.batch_size)
         with read_ahead(batches, may_wait=reader.may_wait) as ready:
             for batch in ready:
                 yield batch

@@ -18,7 +18,7 @@ from l2cli.errors import DestinationError, SelectionError
 from l2cli.formats import fresh_writer
 from l2cli.formats.fresh import UNNAMED
 from l2cli.report import brief
-from l2cli.sources import named_errors, open_source, read
+from l2cli.sources import named_errors, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,7 +73,7 @@ class LikePlan(Plan):
     """The source again, but for the rows of the chosen arrays."""
 
     def batches(self, batch_size: int | None) -> Iterator[Batch]:
-        return read(self.reader, self.arrays, batch_size)
+        return self.reader.batches(self.arrays, batch_size)
 
     def writer(self, path: Path) -> Writer:
         return self.reader.writer(path, self.outputs)
@@ -110,10 +110,10 @@ class FreshPlan(Plan):
     def batches(self, batch_size: int | None) -> Iterator[Batch]:
         if not self._writer.side_by_side:
             for array in self.arrays:
-                yield from read(self.reader, [array], batch_size)
+                yield from self.reader.batches([array], batch_size)
             return
         batch_rows = min(rows_per_batch(array, batch_size) for array in self.arrays)
-        columns = [read(self.reader, [array], batch_rows) for array in self.arrays]
+        columns = [self.reader.batches([array], batch_rows) for array in self.arrays]
         for batches in zip(*columns, strict=True):
             yield from batches
 

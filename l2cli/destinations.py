@@ -18,6 +18,7 @@ from l2cli.atomic import (
 from l2cli.errors import DestinationError, OptionError
 from l2cli.formats import by_suffix
 from l2cli.inlet import widen_pipe
+from l2cli.streams import descriptor, open_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,6 +167,35 @@ class StreamDestination(Destination):
                         yield writer, path
                     with path.open("rb") as result:
                         shutil.copyfileobj(result, stream, 2**20)
+
+
+class NamedStreamDestination(StreamDestination):
+    """A stream that has a path, such as a named pipe. It is opened when there is a file for it."""
+
+    def __init__(self, path: Path) -> None:
+        self.label = str(path)
+        self._path = path
+
+    @property
+    def kind(self) -> Format | None:
+        return by_suffix(self._path)
+
+    def check(self, kind: Format) -> None:
+        super().check(kind)
+        number = descriptor(self._path)
+        if number is None:
+            return
+        with write_errors(self.label, "nothing was written"):
+            os.fstat(number)
+        if os.isatty(number):
+            raise OptionError(
+                f"{self.label} is a terminal, and vectors are not text; name a file with -o FILE"
+            )
+
+    def _reopened(self) -> IO[bytes]:
+        stream = open_output(self._path)
+        widen_pipe(stream)
+        return stream
 
 
 @contextlib.contextmanager

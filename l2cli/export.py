@@ -13,6 +13,7 @@ from l2cli.arrays import numpy_dtype
 from l2cli.atomic import check_destination, replacing, temporary_errors, write_errors
 from l2cli.atomic_folder import check_folder, replacing_folder
 from l2cli.errors import OptionError
+from l2cli.forking import check_not_forked
 from l2cli.graph import import_keras, load_backend
 from l2cli.siblings import temporary_folder
 
@@ -111,6 +112,7 @@ def export_model(
     form = _find_form(destination, to)
     _check(shape, axis, epsilon, dtype)
     form.check(destination, overwrite=overwrite)
+    check_not_forked("l2cli.export_model")
     import_keras(load_backend(form.backend).name)
     model = form.build(shape, axis, epsilon, dtype)
     with write_errors(str(destination)):

@@ -15,52 +15,26 @@ import os
 import re
 import sys
 import threading
-from abc import ABC, abstractmethod
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2cli.backend import Backend, ProcessBackend
 from l2cli.cache import keep, kept, make_key
 from l2cli.errors import BackendError
+from l2cli.forking import check_not_forked, is_forked, note_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from l2cli.backend import Graph
     from l2cli.spec import GraphSpec
 
-    Graph = Callable[..., list[np.ndarray[Any, Any]]]
-
 BACKENDS = ("jax", "tensorflow")
-_KEPT_GRAPHS = 32
 _ALIGNMENT = 64
 """What XLA on CPU wants of memory that it takes as it is, in bytes."""
 _loading = threading.Lock()
-
-
-class Backend(ABC):
-    """One loaded backend on one device.
-
-    Attributes
-    ----------
-    name
-        ``jax`` or ``tensorflow``.
-    device
-        ``cpu``, ``gpu:0`` …: where its graphs run.
-    compile
-        From a ``GraphSpec`` to a function of NumPy arrays; what it returns may be read-only.
-        The last few graphs are kept.
-    """
-
-    name: str
-    device: str
-
-    def __init__(self) -> None:
-        self.compile = lru_cache(_KEPT_GRAPHS)(self._compile)
-
-    @abstractmethod
-    def _compile(self, spec: GraphSpec) -> Graph:
-        """Compile ``spec`` with XLA into a function of NumPy arrays, which may be read-only."""
 
 
 def begin_loading(name: str = "auto", device: str = "auto") -> threading.Thread:
@@ -96,16 +70,30 @@ def load_backend(name: str = "auto", device: str = "auto") -> Backend:
         device.
     """
     with _loading:
-        return _load(name, device)
+        return _load(name, device, os.getpid())
 
 
 @cache
-def _load(name: str, device: str) -> Backend:
+def _load(name: str, device: str, process: int) -> Backend:
+    """Return a backend for one process. A fork leaves that of its parent be."""
     if not re.fullmatch(r"auto|(cpu|gpu)(:\d+)?", device):
         raise BackendError(f"device is '{device}', expected auto, cpu, gpu or gpu:N")
     chosen, _ = choose_backend(name)
+    if is_forked():
+        return ProcessBackend(chosen, device)
+    note_start()
     _check_running(chosen)
     return _JaxBackend(device) if chosen == "jax" else _TensorFlowBackend(device)
+
+
+def _renew_lock() -> None:
+    """Make the lock anew in a fork: a thread that held it is none of its own."""
+    global _loading
+    _loading = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def choose_backend(name: str = "auto") -> tuple[str, str]:
@@ -116,12 +104,11 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
     BackendError
         Where it isn't one of :data:`BACKENDS`, or isn't installed.
     """
-    loaded, wish = sys.modules.get("keras"), os.environ.get("KERAS_BACKEND")
+    running, wish = _running_backend(), os.environ.get("KERAS_BACKEND")
     if name != "auto":
         chosen, reason = name, f"backend is '{name}'"
-    elif loaded is not None:
-        chosen = str(loaded.backend.backend())
-        reason = f"Keras already runs on {chosen} in this process"
+    elif running:
+        chosen, reason = running, f"Keras already runs on {running} in this process"
     elif wish:
         chosen, reason = wish, f"KERAS_BACKEND is '{wish}'"
     else:
@@ -148,8 +135,9 @@ def import_keras(name: str) -> None:
     Raises
     ------
     BackendError
-        Where it runs on another already.
+        Where it runs on another already, or can't run in this process.
     """
+    check_not_forked("Keras")
     before = os.environ.get("KERAS_BACKEND")
     os.environ["KERAS_BACKEND"] = name
     try:
@@ -162,10 +150,16 @@ def import_keras(name: str) -> None:
     _check_running(name)
 
 
+def _running_backend() -> str:
+    """Return what Keras runs on in this process; nothing where it isn't imported, or not yet."""
+    backend = getattr(sys.modules.get("keras"), "backend", None)
+    name = getattr(backend, "backend", None)
+    return "" if name is None else str(name())
+
+
 def _check_running(name: str) -> None:
-    keras = sys.modules.get("keras")
-    running = name if keras is None else keras.backend.backend()
-    if running != name:
+    running = _running_backend()
+    if running and running != name:
         raise BackendError(
             f"Keras already runs on {running} in this process, so {name} can't be loaded; "
             "start a new process for it"

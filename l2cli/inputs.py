@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.errors import L2NormError, OptionError
+from l2cli.errors import OptionError
 from l2cli.formats import by_suffix, by_word
-from l2cli.sources import STANDARD_INPUT, FileSource, StreamSource, open_source
-from l2cli.survey import choose, families_of, sample, survey_shard
+from l2cli.sources import STANDARD_INPUT, find_source
+from l2cli.survey import families_of, survey_files
 from l2cli.walk import list_folder
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from l2cli.inlet import Readable
     from l2cli.options import NormalizeOptions
     from l2cli.sources import Source
-    from l2cli.survey import FoundArray, ShardChoice
+    from l2cli.survey import ShardChoice
     from l2cli.walk import FoundFile
 
 
@@ -59,9 +59,7 @@ class Input:
     def source(self) -> Source:
         """Find out its format."""
         kind = by_word(self.source_format) if self.source_format else None
-        if isinstance(self.place, Path):
-            return FileSource(self.place, kind)
-        return StreamSource(self.place, kind)
+        return find_source(self.place, kind)
 
 
 @dataclass
@@ -134,33 +132,11 @@ def _list_folder(
     inputs.not_read += [file for file in files if by_suffix(Path(file.name)) is None]
     names = [file.name for file in files if by_suffix(Path(file.name)) is not None]
     shards = [Input(folder / name, source_format, named=False) for name in names]
-    choices = _choices(shards, names, options)
-    for name, shard, choice in zip(names, shards, choices, strict=True):
-        each = replace(shard, choice=choice)
-        if isinstance(against, Path):
-            each = Input(against / name, named=False, before=each, choice=choice)
-        inputs.found.append(each)
-
-
-def _choices(shards: list[Input], names: list[str], options: NormalizeOptions) -> list[ShardChoice]:
-    """Return what is taken from each file of a folder, as it is when it is normalized."""
     families = families_of(names)
-    members: dict[str, list[Input]] = {}
-    for shard, family in zip(shards, families, strict=True):
-        members.setdefault(family, []).append(shard)
-    surveyed = [
-        (family, _survey(found[index], options))
-        for family, found in members.items()
-        for index in sample(len(found))
-    ]
-    choice = choose(surveyed, families, named=bool(options.select))
-    return [choice.of(family) for family in families]
-
-
-def _survey(shard: Input, options: NormalizeOptions) -> tuple[FoundArray, ...]:
-    try:
-        source = shard.source()
-        with open_source(Path(source.label), source.kind, options) as reader:
-            return survey_shard(reader, options)
-    except L2NormError:
-        return ()  # Whatever is wrong with it is said when it is read.
+    kind = by_word(source_format) if source_format else None
+    choice = survey_files([folder / name for name in names], families, options, kind)
+    for name, shard, family in zip(names, shards, families, strict=True):
+        each = replace(shard, choice=choice.of(family))
+        if isinstance(against, Path):
+            each = Input(against / name, named=False, before=each, choice=each.choice)
+        inputs.found.append(each)

@@ -10,6 +10,7 @@ from keras import ops
 
 from l2cli.arguments import axes_of, checked_axis, checked_epsilon
 from l2cli.arrays import FLOAT_DTYPES
+from l2cli.forking import check_not_forked
 from l2cli.formula import divided, dtype_of, normalized, squares, total, wide_types, widened
 from l2cli.summation import compensated_tree_sum
 
@@ -53,11 +54,14 @@ def l2_normalize(x: Any, axis: Axis = -1, epsilon: float = 1e-12) -> Any:
 
     Raises:
         ValueError: If ``axis`` or ``epsilon`` is out of range.
-        TypeError: If ``x`` is not of a float dtype.
+        TypeError: If ``x`` is not of a float dtype, or a masked array.
     """
     if isinstance(x, keras.KerasTensor):
         return L2Normalize(axis, epsilon).symbolic_call(x)
     axis, epsilon = checked_axis(axis), checked_epsilon(epsilon)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("x is a masked array, which a tensor can't be; l2cli.normalize takes it")
+    check_not_forked("l2cli.l2_normalize")
     if isinstance(x, np.ndarray):
         return _normalized_array(x, axis, epsilon)
     return _normalized_tensor(ops.convert_to_tensor(x), axis, epsilon)
@@ -110,6 +114,10 @@ class L2Normalization(keras.layers.Layer):  # type: ignore[misc]
         self.supports_masking = True
         # There is nothing to build, but for what a subclass may add.
         self.built = type(self).build is keras.layers.Layer.build
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        check_not_forked("l2cli.L2Normalization")  # Keras makes tensors of arrays first.
+        return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
         return _normalized_tensor(inputs, self.axis, self.epsilon)
@@ -168,6 +176,7 @@ class Division(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _normalized_tensor(x: Any, axis: Axis, epsilon: float) -> Any:
+    check_not_forked("l2cli.l2_normalize")
     _check_dtype(x)
     return normalized(x, axes_of(axis, len(x.shape)), epsilon)
 

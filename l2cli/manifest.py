@@ -47,12 +47,15 @@ class Record:
         Size and time of change of the source, and of what was written, if anything was.
     digest
         Content hash of the source, where there was a doubt about its time of change.
+    num_short
+        How many of its rows were too short to become unit.
     """
 
     status: Status
     source: Fingerprint
     result: Fingerprint | None
     digest: str = ""
+    num_short: int = 0
 
     def holds(self, task: ShardTask) -> bool:
         """Whether ``task`` is still done."""
@@ -151,7 +154,8 @@ class Manifest:
         flush
             Return only when the note is on the disk.
         """
-        record = Record(report.status, task.fingerprint, report.result, report.digest)
+        num_short = report.report.num_short if report.report else 0
+        record = Record(report.status, task.fingerprint, report.result, report.digest, num_short)
         self._append({"shard": task.name, **asdict(record)})
         if flush:
             os.fsync(self._file)
@@ -243,6 +247,7 @@ def _parse(lines: Iterable[bytes]) -> tuple[dict[str, Any] | None, dict[str, Rec
                 (source[0], source[1]),
                 result and (result[0], result[1]),
                 held["digest"],
+                held.get("num_short", 0),
             )
     return header, records if header else {}
 

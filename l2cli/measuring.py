@@ -41,6 +41,8 @@ class ArrayRun:
     ----------
     tally
         What was found so far.
+    num_incomplete
+        How many of the rows that were taken have null components.
     spans
         Whether its vectors lie along axis 0.
     """
@@ -61,6 +63,7 @@ class ArrayRun:
         self._tolerance = tolerance
         self._vectors = Vectors(array, array, reading, backend)
         self._num_rows = 0
+        self.num_incomplete = 0
         self.spans = 0 in self._vectors.axes
 
     def take(self, batch: Batch) -> None:
@@ -111,5 +114,6 @@ class ArrayRun:
 
     def _count(self, batch: Batch) -> Batch:
         self._num_rows += len(batch.rows) + batch.num_null
+        self.num_incomplete += 0 if batch.incomplete is None else int(batch.incomplete.sum())
         self.tally.add_null(batch.num_null, batch.first_null)
         return batch

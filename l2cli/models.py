@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import keras
 
 from l2cli.arguments import axes_of, check_arguments
+from l2cli.forking import check_not_forked
 from l2cli.formula import graph
 from l2cli.layers import Division, L2Normalization, SumOfSquares, l2_normalize
 
@@ -51,6 +52,7 @@ def build_model(
         ValueError: If an argument is out of range.
         TypeError: If an argument is of another type.
     """
+    check_not_forked("l2cli.build_model")
     check_arguments(shape, axis, epsilon, dtype)
     styles: dict[str, Callable[..., Any]] = {
         "layer": _by_layer,

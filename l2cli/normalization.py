@@ -133,7 +133,7 @@ def normalize(
             with _plan(reader, route, options, choice, dry_run=dry_run) as plan:
                 if not dry_run:
                     _write(route, plan, options, report, progress)
-                report.notes = plan.reader.notes
+                report.notes = [*plan.reader.notes, *report.warnings]
     report.dry_run = dry_run
     report.seconds = time.perf_counter() - started
     return report

@@ -29,7 +29,8 @@ class NormalizeOptions:
     select
         Names or globs of the arrays to take; empty to choose by name and kind.
     axis
-        The axes that one vector lies along.
+        The axes that one vector lies along; ``None`` for the last, unless the array's axes are
+        stored in reverse order.
     epsilon
         Lower bound on the sum of squares.
     batch_size
@@ -58,7 +59,7 @@ class NormalizeOptions:
     """
 
     select: tuple[str, ...] = ()
-    axis: tuple[int, ...] = (-1,)
+    axis: tuple[int, ...] | None = None
     epsilon: float = 1e-12
     batch_size: int | None = None
     backend: Literal["auto", "jax", "tensorflow"] = "auto"
@@ -78,9 +79,9 @@ class NormalizeOptions:
                 expected = ", ".join(choices)
                 raise OptionError(f"{name} is {getattr(self, name)!r}, expected {expected}")
         for name in ("select", "axis"):
-            if not isinstance(getattr(self, name), tuple):
+            if not isinstance(getattr(self, name) or (), tuple):
                 raise OptionError(f"{name} is {getattr(self, name)!r}, expected a tuple")
-        if not self.axis:
+        if self.axis == ():
             raise OptionError("axis: none given, expected at least one")
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
             raise OptionError(f"epsilon is {self.epsilon}, expected a finite number, 0 or more")
@@ -90,7 +91,7 @@ class NormalizeOptions:
                 raise OptionError(f"{name} is {value}, expected 1 or more")
         if self.norms_name == "":
             raise OptionError("norms_name is empty; name a column, dataset or member")
-        if self.truncate_dim is not None and len(self.axis) > 1:
+        if self.truncate_dim is not None and len(self.axis or ()) > 1:
             raise OptionError("truncate_dim keeps components along one axis; give one axis")
 
     def output(self, array: ArraySpec) -> ArraySpec:
@@ -117,28 +118,45 @@ class NormalizeOptions:
         Raises
         ------
         SourceError
-            Where the array has no such axis.
+            Where the array has no such axis, or it isn't known which axis is meant.
         """
-        rank = len(array.shape)
-        for axis in self.axis:
+        if self.axis is None and array.reversed_by:
+            raise SourceError(_axis_question(array))
+        axes, rank = self.axis or (-1,), len(array.shape)
+        for axis in axes:
             if not -rank <= axis < rank:
                 raise SourceError(
                     f"{array.label} has rank {rank}, so axis {axis} is out of range; "
                     f"expected {-rank} to {rank - 1}"
                 )
-        return tuple(sorted({axis % rank for axis in self.axis}))
+        return tuple(sorted({axis % rank for axis in axes}))
 
     def _truncated(self, array: ArraySpec) -> tuple[int | None, ...]:
         keep, shape = self.truncate_dim, array.shape
         if keep is None:
             return shape
-        if self.axes(array) != (len(shape) - 1,) or len(shape) < 2:
+        axes = self.axes(array)
+        if axes != (len(shape) - 1,) or len(shape) < 2:
             raise SourceError(
                 "--truncate-dim keeps the first components of rows, along the last axis; "
-                f"{array.label} has rank {len(shape)} and --axis is {self.axis[0]}"
+                f"{array.label} has rank {len(shape)} and --axis is {(self.axis or axes)[0]}"
             )
         if shape[-1] is not None and shape[-1] < keep:
             raise SourceError(
                 f"--truncate-dim {keep}: {array.label} has only {shape[-1]} components a row"
             )
         return (*shape[:-1], keep)
+
+
+def _axis_question(array: ArraySpec) -> str:
+    """Return the error about an array whose axes were stored in reverse order."""
+    there, here = (" × ".join(map(str, shape)) for shape in (array.shape[::-1], array.shape))
+    last = len(array.shape) - 1
+    if last == 1:
+        choice = "--axis 0 if its rows there are the vectors, --axis 1 if its columns are"
+    else:
+        choice = f"--axis 0 if a vector lies along the last axis there, --axis {last} if the first"
+    return (
+        f"{array.label} was stored by {array.reversed_by}, with its axes in reverse order: "
+        f"{there} there is {here} here; choose {choice}"
+    )

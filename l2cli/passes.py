@@ -9,7 +9,6 @@ from l2cli.graph import load_backend
 from l2cli.kept_norms import KeptNorms
 from l2cli.normalizer import make_normalizer
 from l2cli.pipeline import computed_ahead, read_ahead
-from l2cli.sources import read
 
 if TYPE_CHECKING:
     import contextlib
@@ -117,6 +116,7 @@ class Run:
             normalizer = self._normalizers[array_report.name]
             vectors = normalizer.vectors
             array_report.add(normalizer.counts, vectors.source_shape.common, vectors.shape.common)
+        report.warn_of_short_rows(self._options.epsilon)
         if self._backend.cache_info().currsize:
             report.backend, report.device = self._backend().name, self._backend().device
 
@@ -126,7 +126,7 @@ class Run:
 
     def _measured(self, array: ArraySpec, loading: Thread | None) -> Iterator[Batch]:
         reader = self._plan.reader
-        batches = read(reader, [array], self._options.batch_size)
+        batches = reader.batches([array], self._options.batch_size)
         with read_ahead(batches, may_wait=reader.may_wait) as ready:
             self._reserve(lambda: loading is None or not loading.is_alive())
             for batch in ready:

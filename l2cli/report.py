@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,11 @@ Shape = tuple[int | None, ...]
 
 @dataclass
 class Counts:
-    """The rows of one array, by what was found in them. Each row has one norm."""
+    """The rows of one array, by what was found in them. Each row has one norm.
+
+    Those that are ``floored`` are shorter than the square root of ``epsilon``, and not zero: the
+    formula leaves them shorter than 1.
+    """
 
     num_rows: int = 0
     zero: int = 0
@@ -30,7 +35,7 @@ class Counts:
         found = {
             "zero": self.zero,
             "non-finite": self.nonfinite,
-            "under the epsilon floor": self.floored,
+            "too short to become unit": self.floored,
             "null": self.null,
         }
         return ", ".join(f"{count:,} {what}" for what, count in found.items() if count)
@@ -65,6 +70,8 @@ class Report:
 
     Attributes
     ----------
+    warnings
+        Those of the ``notes`` that say what did not become unit, which a quiet command shows too.
     backend, device
         What computed; empty where nothing had to be computed, or on a dry run.
     seconds
@@ -85,6 +92,7 @@ class Report:
     format: str
     arrays: list[ArrayReport] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     backend: str = ""
     device: str = ""
     num_bytes: int = 0
@@ -93,6 +101,18 @@ class Report:
     already_unit: str = ""
     norms: str = ""
     verified: bool = False
+
+    @property
+    def num_short(self) -> int:
+        """Rows of all arrays that are too short to become unit."""
+        return sum(array.counts.floored for array in self.arrays)
+
+    def warn_of_short_rows(self, epsilon: float) -> None:
+        """Add a warning for each array with rows that ``epsilon`` kept from becoming unit."""
+        for array in self.arrays:
+            if array.counts.floored:
+                name = f"{array.name}: " if len(self.arrays) > 1 else ""
+                self.warnings.append(name + short_rows(array.counts.floored, epsilon))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it. On a dry run nothing is counted."""
@@ -103,7 +123,7 @@ class Report:
         return held
 
     def __str__(self) -> str:
-        arrays = "; ".join(map(_describe, self.arrays))
+        arrays = _describe_all(self.arrays)
         if self.dry_run:
             return f"{self.source} → {self.destination}: would normalize {arrays}"
         if self.already_unit:
@@ -111,8 +131,16 @@ class Report:
             return f"{self.source} → {self.destination}: {what}"
         where = f" on {self.backend} ({self.device})" if self.backend else ""
         verified = "; verified" if self.verified else ""
+        verified += f", {self.num_short:,} not unit" if verified and self.num_short else ""
         seconds = f"{self.seconds:.1f} s"
         return f"{self.source} → {self.destination}: {arrays}{verified}; {seconds}{where}"
+
+
+def short_rows(number: int, epsilon: float) -> str:
+    """Return what to say of rows that ``epsilon`` kept from becoming unit."""
+    rows, them = ("1 row is", "it") if number == 1 else (f"{number:,} rows are", "them")
+    shortest = f"{math.sqrt(epsilon):g}".replace("e-0", "e-")
+    return f"{rows} shorter than {shortest} and did not become unit; --epsilon 0 makes {them} unit"
 
 
 def printable(text: str) -> str:
@@ -138,6 +166,16 @@ def brief(names: list[str], most: int = 3) -> str:
     """Return names for people: the first few, ``most`` of them, and how many more there are."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _describe_all(arrays: list[ArrayReport], most: int = 6) -> str:
+    """Return what became of the arrays: of many, the first few and what was found in the rest."""
+    if len(arrays) <= most:
+        return "; ".join(map(_describe, arrays))
+    first, rest = arrays[: most // 2], arrays[most // 2 :]
+    found = str(sum((array.counts for array in rest), Counts()))
+    more = f"and {len(rest):,} more arrays" + (f" ({found})" if found else "")
+    return "; ".join([*map(_describe, first), more])
 
 
 def _describe(array: ArrayReport) -> str:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from l2cli.destinations import Destination, FileDestination, StreamDestination
-from l2cli.errors import OptionError
-from l2cli.formats import Format, by_suffix, by_word, foreign
-from l2cli.sources import FileSource, Source, StreamSource
+from l2cli.destinations import (
+    Destination,
+    FileDestination,
+    NamedStreamDestination,
+    StreamDestination,
+)
+from l2cli.errors import FormatError, OptionError
+from l2cli.formats import Format, by_suffix, by_word, detect
+from l2cli.formats.hints import compressed, foreign
+from l2cli.sources import Source, find_source
+from l2cli.streams import is_stream
 
 if TYPE_CHECKING:
     from l2cli.inlet import Readable
@@ -78,7 +87,7 @@ def find_route(
     Parameters
     ----------
     source
-        A file, or an unbuffered stream that is read once.
+        A file, or an unbuffered stream that is read once; a named pipe and its like are streams.
     destination
         A file, or a stream with a file descriptor; ``None`` for :func:`default_destination`. A
         suffix of another format converts.
@@ -104,30 +113,33 @@ def find_route(
     source_kind = by_word(source_format) if source_format else None
     kind = by_word(destination_format) if destination_format else None
     is_default = destination is None
-    origin: Source
-    if isinstance(source, Path):
-        origin = FileSource(source, source_kind)
-    else:
-        origin = StreamSource(source, source_kind)
+    origin = find_source(source, source_kind)
     wanted = wanted_kind(kind, origin.kind)
-    if isinstance(source, Path):
-        destination = _resolve(source, origin.kind, destination, wanted, in_place=in_place)
+    if origin.path is not None:
+        destination = _resolve(origin.path, origin.kind, destination, kind, in_place=in_place)
     if destination is None or (in_place and origin.path is None):
         raise OptionError("a stream can't be replaced and has no name; name a destination")
-    if isinstance(destination, Path):
-        target: Destination = FileDestination(destination, overwrite=overwrite or in_place)
-    else:
+    target: Destination
+    if not isinstance(destination, Path):
         target = StreamDestination(destination)
+    elif is_stream(destination):
+        target = NamedStreamDestination(destination)
+    else:
+        target = FileDestination(destination, overwrite=overwrite or in_place)
     named = target.kind
     if in_place or _keeps_form(source, destination, origin.kind):
         named = origin.kind
     elif is_default:
-        # A source that is named like another format is not converted unasked.
         named = wanted
     if kind is not None and named is not None and named.word != kind.word:
         raise OptionError(
             f"{target.label} is {'' if in_place else 'named like '}{named.name}, "
             f"but {kind.name} is to be written; name it *{kind.suffixes[0]}"
+        )
+    if isinstance(destination, Path) and (program := compressed(destination)):
+        raise OptionError(
+            f"{destination} is named like a file of {program}, and nothing is compressed here; "
+            f"put a pipe behind it: -o - | {program} > {shlex.quote(str(destination))}"
         )
     if kind is named is None and isinstance(destination, Path) and (what := foreign(destination)):
         raise OptionError(
@@ -169,17 +181,55 @@ def _resolve(
     source: Path,
     source_kind: Format,
     destination: Path | IO[bytes] | None,
-    wanted: Format,
+    asked: Format | None,
     *,
     in_place: bool,
 ) -> Path | IO[bytes]:
     if in_place:
         if destination is not None:
             raise OptionError("--in-place replaces the source, so it takes no -o")
+        if what := misnamed(source, source_kind):
+            old, new = _quoted(source), _quoted(_renamed(source, source_kind))
+            raise OptionError(f"{source} is {what}; rename it first: mv {old} {new}")
         return source
-    target = destination
-    if target is None:
-        target = default_destination(source, None if wanted is source_kind else wanted)
+    target = _default(source, source_kind, asked) if destination is None else destination
     if isinstance(target, Path) and os.path.exists(target) and target.samefile(source):
         raise OptionError(f"{target} is the source itself; to replace it, say --in-place")
     return target
+
+
+def _default(source: Path, source_kind: Format, asked: Format | None) -> Path:
+    """Return the default destination. Its name never promises another format than it is of."""
+    what = misnamed(source, source_kind)
+    if what and asked is None:
+        target = default_destination(_renamed(source, source_kind))
+        raise OptionError(f"{source} is {what}; name the result: -o {_quoted(target)}")
+    wanted = wanted_kind(asked, source_kind)
+    if what:
+        return default_destination(_renamed(source, wanted))
+    return default_destination(source, None if wanted is source_kind else wanted)
+
+
+def misnamed(source: Path, kind: Format) -> str:
+    """Return what a source is and what its suffix says; empty where the two agree.
+
+    Empty too where it isn't of ``kind`` either, which its reader says better.
+    """
+    named = by_suffix(source)
+    other = foreign(source) or (f"a file of {compressed(source)}" if compressed(source) else "")
+    if named is not None:
+        other = "" if named.word == kind.word else named.name
+    with contextlib.suppress(FormatError):
+        if other and detect(source) is kind:
+            return f"{kind.name} inside, but named like {other}"
+    return ""
+
+
+def _renamed(source: Path, kind: Format) -> Path:
+    """Return what a source whose suffix is wrong had better be called."""
+    right = source.with_suffix("")
+    return right if kind.names(right) else source.with_suffix(kind.suffixes[0])
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

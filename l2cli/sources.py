@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from l2cli.errors import SourceError
+from l2cli.errors import OptionError, SourceError
 from l2cli.formats import detect, detect_stream, open_reader, open_stream_reader
 from l2cli.inlet import Inlet, spooled, widen_pipe
+from l2cli.reading import reading
+from l2cli.streams import is_stream, open_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
-    from l2cli.arrays import ArraySpec, Batch
     from l2cli.formats import Format
     from l2cli.formats.base import Reader
     from l2cli.inlet import Readable
@@ -108,7 +109,7 @@ class StreamSource(Source):
         self.label = label
         widen_pipe(raw)
         self._inlet = Inlet(raw)
-        with named_errors(label):
+        with reading(label):
             self.kind = kind or detect_stream(self._inlet, label)
 
     @contextlib.contextmanager
@@ -116,7 +117,7 @@ class StreamSource(Source):
         self, options: NormalizeOptions, must_seek: Callable[[Reader], bool]
     ) -> Iterator[Reader]:
         with ExitStack() as stack:
-            with named_errors(self.label):
+            with named_errors(self.label), reading(self.label):
                 reader = self._stream_reader(options)
             if reader is None or reader.must_seek or must_seek(reader):
                 path = stack.enter_context(spooled(self._inlet, named=self.kind.needs_name))
@@ -135,6 +136,8 @@ class StreamSource(Source):
         """Nothing: what came in came in."""
 
     def _stream_reader(self, options: NormalizeOptions) -> Reader | None:
+        if options.select and self.kind.numbers_arrays:
+            return None
         return open_stream_reader(
             self._inlet,
             self.label,
@@ -144,11 +147,35 @@ class StreamSource(Source):
         )
 
 
+def find_source(place: Path | Readable, kind: Format | None = None) -> Source:
+    """Return the source at ``place``: a file, a stream, or a path that stands for a stream.
+
+    Parameters
+    ----------
+    kind
+        Its format, ``None`` to tell it by its first bytes.
+
+    Raises
+    ------
+    SourceError
+        Where it can't be read or is of no known format.
+    """
+    if not isinstance(place, Path):
+        return StreamSource(place, kind)
+    if not is_stream(place):
+        return FileSource(place, kind)
+    with reading(place):
+        stream: Any = open_input(place)
+    if stream.isatty():
+        raise OptionError(f"{place} is a terminal, not a pipe; name a file, or pipe one in")
+    return StreamSource(stream, kind, str(place))
+
+
 @contextlib.contextmanager
 def open_source(path: Path, kind: Format, options: NormalizeOptions) -> Iterator[Reader]:
     """Open a file; an error inside the block that lacks its name gets it."""
     with named_errors(str(path)):
-        with system_errors(str(path)):
+        with reading(path):
             reader = open_reader(
                 path,
                 kind,
@@ -157,24 +184,6 @@ def open_source(path: Path, kind: Format, options: NormalizeOptions) -> Iterator
             )
         with reader:
             yield reader
-
-
-def read(reader: Reader, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
-    """Yield what ``reader.batches`` does; an error of the system is one of the source.
-
-    The destination is open as well, and would be blamed for it.
-    """
-    with system_errors(str(reader.path)):
-        yield from reader.batches(arrays, batch_size)
-
-
-@contextlib.contextmanager
-def system_errors(label: str) -> Iterator[None]:
-    """Name the source where the system fails to read it."""
-    try:
-        yield
-    except OSError as exc:
-        raise SourceError(f"{label} can't be read: {exc.strerror or exc}") from exc
 
 
 @contextlib.contextmanager

@@ -18,10 +18,11 @@ from l2cli.formats import full_suffix
 from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_choice
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
-from l2cli.report import Counts, suffixes_text
+from l2cli.report import Counts, brief, short_rows, suffixes_text
+from l2cli.settled import Settled
 from l2cli.shards import ShardReport, failed
 from l2cli.siblings import is_abandoned
-from l2cli.survey import StoreChoice, choose, families_of, sample
+from l2cli.survey import StoreChoice, choose, families_of, sampled
 from l2cli.walk import OWN_PREFIX
 from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
 
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[["ShardReport | StoreProgress"], None]
 
-_STATUSES = ("done", "copied", "bystander", "left out", "skipped", "failed", "not read")
+_STATUSES = (
+    "done",
+    "copied",
+    "rewritten",
+    "bystander",
+    "left out",
+    "skipped",
+    "failed",
+    "not read",
+)
 _TEXTS = {
     "bystander": ("bystander", "bystanders"),
     "not read": ("file not read", "files not read"),
@@ -90,6 +100,8 @@ class StoreReport:
         Bytes of the source files that this run dealt with.
     notes
         What the user should know but needn't act on.
+    warnings
+        Those of the notes that say what did not become unit, earlier runs included.
     """
 
     source: str
@@ -103,6 +115,7 @@ class StoreReport:
     dry_run: bool = False
     disk_full: bool = False
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -196,8 +209,9 @@ def normalize_store(
         _note_gone(plan, records)
         run = _Run(plan, records, manifest, report, on_event)
         run.run(runner, wishes)
+        run.warn_of_short_rows(options.epsilon)
     if not (run.num_normalized or report.shards["failed"]):
-        raise NoArrayError(_nothing(report.source, options, run.bystanders))
+        raise NoArrayError(_nothing(report.source, options, list(run.bystanders.values())))
     report.seconds = time.perf_counter() - started
     return report
 
@@ -320,12 +334,7 @@ def _survey(
     options: NormalizeOptions,
     runner: Runner | None,
 ) -> StoreChoice:
-    members: dict[str, list[ShardTask]] = {}
-    for task, family in zip(shards, families, strict=True):
-        members.setdefault(family, []).append(task)
-    family_of: dict[str, str] = {}
-    for family, tasks in members.items():
-        family_of |= {tasks[index].name: family for index in sample(len(tasks))}
+    family_of = {shards[index].name: family for family, index in sampled(families)}
     looked = [replace(task, action="survey") for task in shards if task.name in family_of]
     runner = runner or InProcess()
     with contextlib.closing(runner.run(looked, lambda task, done, total: None)) as results:
@@ -373,8 +382,10 @@ class _Run:
         self._done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
+        self._settled = Settled()
         self.num_normalized = 0
-        self.bystanders: list[str] = []
+        self.bystanders: dict[str, str] = {}
+        self._short: dict[str, int] = {}
 
     def run(self, runner: Runner | None, wishes: StoreOptions) -> None:
         """Run everything that isn't done."""
@@ -393,11 +404,24 @@ class _Run:
                 self._report.disk_full = report.disk_full
                 if report.disk_full or (report.status == "failed" and wishes.fail_fast):
                     break
+        self._rewrite_companions(runner)
+        if self.bystanders:
+            few = brief(list(self.bystanders))
+            self._report.notes.append(
+                f"{few}: other arrays than the store's vectors, which stay as they are; "
+                "l2norm inspect lists them, and -s takes what it names"
+            )
         if self._report.disk_full:
             self._note_full(len(tasks))
         for note, names in self._notes.items():
-            where = names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
-            self._report.notes.append(f"{where}: {note}")
+            self._report.notes.append(f"{_first_and_more(names)}: {note}")
+
+    def warn_of_short_rows(self, epsilon: float) -> None:
+        """Warn of the rows that ``epsilon`` kept from becoming unit, in this run or before."""
+        if self._short:
+            note = short_rows(sum(self._short.values()), epsilon)
+            self._report.warnings.append(f"{_first_and_more(list(self._short))}: {note}")
+            self._report.notes += self._report.warnings
 
     def _note_full(self, num_tasks: int) -> None:
         shards = self._report.shards
@@ -409,12 +433,30 @@ class _Run:
 
     def _skip_done(self) -> Iterator[ShardTask]:
         for task in self._plan.tasks:
+            if task.action == "rewrite":
+                continue
             record = self._records.get(task.name)
             if record is not None and record.holds(task):
+                self._settled.add_earlier(task.name, record.status)
                 self.num_normalized += record.status == "done"
+                self._count_short(task.name, record.num_short)
                 self._count(ShardReport(task.name, "skipped", task.num_bytes))
             else:
                 yield task
+
+    def _rewrite_companions(self, runner: Runner) -> None:
+        """Write the files anew that describe shards, once all of those are done."""
+        due = []
+        for task, report in self._settled.companions(self._plan.tasks, self._records):
+            if report is not None:
+                self._count(report)
+            else:
+                due.append(task)
+        with contextlib.closing(runner.run(due, self._progress)) as reports:
+            for task, report in reports:
+                is_copy = report.status == "not read"  # They are known, whatever their suffix.
+                outcome = replace(report, status="copied") if is_copy else report
+                self._count(self._publish(task, outcome))
 
     def _choose_runner(self, jobs: int) -> Runner:
         lock = [self._manifest.fileno()] if self._manifest else []
@@ -446,16 +488,23 @@ class _Run:
         self._report.shards[report.status] += 1
         self.num_normalized += report.status == "done"
         if report.status == "bystander":
-            self.bystanders.append(report.reason)
+            self.bystanders[report.name] = report.reason
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
+        self._settled.add(report)
         if report.report is not None:
+            self._count_short(report.name, report.report.num_short)
             for array in report.report.arrays:
                 self._report.counts += array.counts
             for note in report.report.notes:
-                self._notes.setdefault(note, []).append(report.name)
+                if note not in report.report.warnings:
+                    self._notes.setdefault(note, []).append(report.name)
         self._on_event(report)
         self._on_event(self._state(report.name))
+
+    def _count_short(self, name: str, num_short: int) -> None:
+        if num_short:
+            self._short[name] = num_short
 
     def _progress(self, task: ShardTask, done: int, total: int) -> None:
         self._partial[task.name] = task.num_bytes * done // max(1, total)
@@ -472,6 +521,10 @@ class _Run:
             len(self._plan.tasks) + len(self._plan.failures),
             shards["failed"],
         )
+
+
+def _first_and_more(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
 
 
 def _in_order(tasks: list[ShardTask], jobs: int) -> list[ShardTask]:

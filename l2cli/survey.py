@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from l2cli.array_names import mentions_embedding
 from l2cli.arrays import FLOAT_DTYPES, INTEGER_DTYPES
-from l2cli.errors import NoArrayError, OtherArraysError, SelectionError
+from l2cli.errors import L2NormError, NoArrayError, OtherArraysError, SelectionError
+from l2cli.formats import detect
 from l2cli.report import shape_text
 from l2cli.selection import is_weak, row_length, select
+from l2cli.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec
+    from l2cli.formats import Format
     from l2cli.formats.base import Reader
     from l2cli.options import NormalizeOptions
 
@@ -175,11 +178,19 @@ def families_of(names: Sequence[str]) -> list[str]:
     return alike
 
 
-def sample(count: int) -> list[int]:
-    """Return which of the ``count`` files of a family are looked into, spread over all."""
-    if count <= _SAMPLED:
-        return list(range(count))
-    return [index * (count - 1) // (_SAMPLED - 1) for index in range(_SAMPLED)]
+def sampled(families: Sequence[str]) -> list[tuple[str, int]]:
+    """Return the files to look into, by family and number: a few of each family, spread over it."""
+    members: dict[str, list[int]] = {}
+    for index, family in enumerate(families):
+        members.setdefault(family, []).append(index)
+    return [(family, indexes[i]) for family, indexes in members.items() for i in _spread(indexes)]
+
+
+def _spread(indexes: list[int]) -> list[int]:
+    last = len(indexes) - 1
+    if last < _SAMPLED:
+        return list(range(len(indexes)))
+    return [number * last // (_SAMPLED - 1) for number in range(_SAMPLED)]
 
 
 def survey_shard(reader: Reader, options: NormalizeOptions) -> tuple[FoundArray, ...]:
@@ -194,6 +205,38 @@ def survey_shard(reader: Reader, options: NormalizeOptions) -> tuple[FoundArray,
         FoundArray(array.name, row_length(array), _doubt(array, reader.path))
         for array in _alone(reader, options)
     )
+
+
+def survey_files(
+    paths: Sequence[Path],
+    families: Sequence[str],
+    options: NormalizeOptions,
+    source_format: Format | None = None,
+) -> StoreChoice:
+    """Return what is normalized in a store, from a look into some of its files in this process.
+
+    Parameters
+    ----------
+    families
+        The family of each of ``paths``.
+    source_format
+        The format of all; ``None`` to tell each by its first bytes.
+    """
+    surveyed = [
+        (family, _survey_file(paths[index], options, source_format))
+        for family, index in sampled(families)
+    ]
+    return choose(surveyed, families, named=bool(options.select))
+
+
+def _survey_file(
+    path: Path, options: NormalizeOptions, source_format: Format | None
+) -> tuple[FoundArray, ...]:
+    try:
+        with open_source(path, source_format or detect(path), options) as reader:
+            return survey_shard(reader, options)
+    except L2NormError:
+        return ()  # Whatever is wrong with it is said when it is read.
 
 
 def choose(surveyed: Iterable[Surveyed], families: Sequence[str], *, named: bool) -> StoreChoice:

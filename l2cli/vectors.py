@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from l2cli.arrays import ArraySpec, Batch
-    from l2cli.graph import Backend, Graph
+    from l2cli.backend import Backend, Graph
     from l2cli.options import NormalizeOptions
     from l2cli.spec import Step
 

@@ -12,13 +12,12 @@ from l2cli.measuring import TOLERANCES, ArrayRun
 from l2cli.pipeline import read_ahead
 from l2cli.report import Counts
 from l2cli.selection import select
-from l2cli.sources import open_source, read
+from l2cli.sources import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec
-    from l2cli.findings import Figures
     from l2cli.formats import Format
     from l2cli.formats.base import Reader
     from l2cli.options import NormalizeOptions
@@ -69,7 +68,7 @@ def verify(
             names = (array.name,) if any(each.name for each in reader.arrays()) else ()
             for written in select(reader, names):
                 run = _read(reader, written, reading, stop_early=False)
-                problem = _problem(run.tally.figures(), counts, options)
+                problem = _problem(run, counts, options)
                 if problem:
                     rows = ", ".join(map(str, run.tally.offenders))
                     raise DestinationError(
@@ -86,9 +85,9 @@ def _read(
     allow_zero = options.zero_rows == "keep"
     run = ArrayRun(array, options, backend, TOLERANCES[array.dtype], allow_zero=allow_zero)
     if run.spans:
-        run.take_all(lambda: read(reader, [array], options.batch_size))
+        run.take_all(lambda: reader.batches([array], options.batch_size))
         return run
-    with read_ahead(read(reader, [array], options.batch_size), may_wait=False) as batches:
+    with read_ahead(reader.batches([array], options.batch_size), may_wait=False) as batches:
         for batch in batches:
             run.take(batch)
             if stop_early and run.tally.offenders:
@@ -96,15 +95,18 @@ def _read(
     return run
 
 
-def _problem(found: Figures, counts: Counts, options: NormalizeOptions) -> str:
+def _problem(run: ArrayRun, counts: Counts, options: NormalizeOptions) -> str:
     """Return what is wrong with what was read back; nothing if nothing is."""
+    found = run.tally.figures()
     expected = counts.num_rows + counts.null
     if (found.num_rows, found.null) != (counts.num_rows, counts.null):
         return f"has {found.num_rows + found.null:,} rows, expected {expected:,}"
-    kept = counts.nonfinite if options.nonfinite == "keep" else 0
+    # A null component stays null, so its row is not finite either way.
+    kept = min(run.num_incomplete, counts.nonfinite)
+    kept = counts.nonfinite if options.nonfinite == "keep" else kept
     if found.nonfinite != kept:
         return f"has {_rows(found.nonfinite)} with NaN or Inf, expected {kept:,}"
-    zero = counts.zero + (counts.nonfinite if options.nonfinite == "zero" else 0)
+    zero = counts.zero + counts.nonfinite - kept
     short = found.num_rows - found.unit - found.nonfinite - zero
     if found.zero < zero or short > counts.floored:
         that_are = "that is" if short == 1 else "that are"

@@ -118,7 +118,8 @@ def test_counts_are_in_the_summary(source: Path) -> None:
     rows[9] = 1e-30
     np.save(source, rows)
     done = l2norm("normalize", source, "--nonfinite", "keep")
-    assert "(2 zero, 1 non-finite, 1 under the epsilon floor)" in done.err
+    assert "(2 zero, 1 non-finite, 1 too short to become unit)" in done.err
+    assert "note: 1 row is shorter than 1e-6 and did not become unit; --epsilon 0" in done.err
 
 
 def test_a_dry_run_writes_nothing(source: Path) -> None:
@@ -154,8 +155,11 @@ def test_a_destination_is_overwritten_only_on_request(source: Path) -> None:
 
 def test_a_misleading_suffix_converts_nothing(source: Path) -> None:
     source = source.rename(source.with_suffix(".parquet"))
-    assert l2norm("normalize", source).code == 0
-    assert np.load(source.with_name("x.normalized.parquet")).shape == (200, 20)
+    done = l2norm("normalize", source)
+    assert done.code == 2
+    assert "x.parquet is npy inside, but named like Parquet; name the result: -o " in done.err
+    assert l2norm("normalize", source, "--to", "npy").code == 0
+    assert np.load(source.with_name("x.normalized.npy")).shape == (200, 20)
 
 
 def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:
@@ -472,3 +476,43 @@ def test_inspect_goes_on_after_a_bad_file(source: Path) -> None:
     assert done.code == 3
     assert done.err.startswith("l2norm: no.npy can't be read")
     assert "200 × 20" in done.out
+
+
+def test_inspect_takes_folders(tmp_path: Path) -> None:
+    (tmp_path / "emb").mkdir()
+    for index in range(3):
+        np.save(tmp_path / "emb" / f"{index}.npy", np.ones((4, 8), "f4"))
+    np.save(tmp_path / "scores.npy", np.ones(4, "f4"))
+    np.savez(tmp_path / "bad.npz", embedding=np.array(["a"]), bbox=np.ones((4, 4)))
+    (tmp_path / "x.fvecs").write_bytes(b"1234")
+    done = l2norm("inspect", ".", cwd=tmp_path, COLUMNS="100")
+    assert (done.code, done.err) == (0, "")
+    why = "str32 is not a float type that l2norm normalizes"
+    assert done.out.splitlines() == [
+        ".: a folder",
+        "  files            array        shape  dtype",
+        f"  bad.npz     1 ×  embedding    1      str32    {why}",
+        "                   bbox         4 × 4  float64  named like something else (bbox), "
+        "unless named",
+        "  emb/#.npy   3 ×  (the array)  4 × 8  float32  chosen",
+        "  scores.npy  1 ×  (the array)  4      float32  named like something else (scores), "
+        "unless named",
+        "not taken: bad.npz: array 'embedding' (1 str32) is named like an embedding, and can't be "
+        f"used: {why}",
+        "not read: 1 .fvecs",
+    ]
+    report = json.loads(l2norm("inspect", "--json", ".", cwd=tmp_path).out)
+    assert [family["num_files"] for family in report["families"]] == [1, 3, 1]
+
+
+def test_many_arrays_are_summed_up(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "proteins.h5", "w") as file:
+        for index in range(2000):
+            file[f"P{index:05}"] = np.arange(1.0, 9.0, dtype="f4") + index
+    done = l2norm("normalize", "proteins.h5", "-s", "*", cwd=tmp_path)
+    assert done.code == 0
+    assert len(done.err) < 300
+    assert "P00002 8 float32; and 1,997 more arrays" in done.err
+    with h5py.File(tmp_path / "proteins.normalized.h5") as file:
+        norms = [np.linalg.norm(file[name][()].astype("f8")) for name in file]
+    assert np.abs(np.array(norms) - 1).max() < 1e-7

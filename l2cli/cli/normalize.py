@@ -27,9 +27,13 @@ from l2cli.cli.options import (
 from l2cli.cli.store import is_store, run_store, store_options
 from l2cli.cli.terminal import is_closed, say
 from l2cli.errors import DestinationError, OptionError
+from l2cli.streams import is_stream
 
 if TYPE_CHECKING:
     from l2cli.report import Report
+
+_STANDARD_INPUT = ("-", "/dev/stdin")
+_STANDARD_OUTPUT = ("-", "/dev/stdout")
 
 
 @click.command(short_help="Make every vector in a file a unit vector.")
@@ -132,7 +136,9 @@ if TYPE_CHECKING:
     help="The format to write; of a folder, for every shard.  [default: by the "
     "destination's suffix, else the source's]",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No summary, notes or progress bar.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="No summary, notes or progress bar; warnings remain."
+)
 @progress_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @debug_option
@@ -181,8 +187,9 @@ def command(
             debug=debug,
         )
     _refuse_store_options(store)
-    source = sources[0] if sources and str(sources[0]) != "-" else None
-    to_stream = destination == "-" or (source is None and destination is None)
+    source = sources[0] if sources and str(sources[0]) not in _STANDARD_INPUT else None
+    comes_in = source is None or is_stream(source)
+    to_stream = destination in _STANDARD_OUTPUT or (comes_in and destination is None)
     _check_stdin(source, in_place=in_place)
     if to_stream and not dry_run:
         _check_stdout(as_json=as_json)
@@ -235,8 +242,9 @@ def _file_name(destination: str | None, source: Path | None, to: str | None) -> 
     is_folder = bool(destination) and (
         str(destination).endswith("/") or os.path.isdir(str(destination))
     )
-    if is_folder and source is None:
-        raise OptionError(f"-o {destination} is a folder; name a file for standard input")
+    if is_folder and (source is None or is_stream(source)):
+        name = source or "standard input"
+        raise OptionError(f"-o {destination} is a folder; name a file for {name}")
     if is_folder and source is not None:
         name = converted_name(source.name, by_word(to)) if to else source.name
         return Path(str(destination), name)
@@ -283,11 +291,12 @@ def _run(
             return normalize(route, options, dry_run=dry_run, progress=advance)
 
     folder = Path(os.path.realpath(destination or source or ".")).parent
-    consequence = "what was written is incomplete" if to_stream else "nothing was written"
+    is_incomplete = route.destination.is_stream
+    consequence = "what was written is incomplete" if is_incomplete else "nothing was written"
     try:
         return run_guarded(work, route.source.label, partial(remove_siblings, folder), consequence)
     except KeyboardInterrupt:
-        if not to_stream:
+        if not is_incomplete:
             raise
         say(f"l2norm: interrupted; {consequence}")
         raise click.exceptions.Exit(130) from None
@@ -296,7 +305,10 @@ def _run(
 def _print(report: Report, *, quiet: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_dict()))
-    elif not quiet:
+    elif quiet:
+        for warning in report.warnings:
+            say(f"l2norm: {report.destination}: {warning}")
+    else:
         say(str(report))
         if report.norms:
             say(f"norms → {report.norms}")

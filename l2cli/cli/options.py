@@ -16,8 +16,12 @@ PATH = click.Path(path_type=Path, readable=False)
 FORMAT = click.Choice(["npy", "npz", "hdf5", "parquet", "arrow"])
 
 
-def parse_integers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+def parse_integers(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
     """Return the integers of ``INT[,INT…]``, as a callback of an option."""
+    if value is None:
+        return None
     try:
         return tuple(int(part) for part in value.split(","))
     except ValueError as exc:
@@ -27,10 +31,8 @@ def parse_integers(ctx: click.Context, param: click.Parameter, value: str) -> tu
 axis_option = click.option(
     "--axis",
     callback=parse_integers,
-    default="-1",
-    show_default=True,
     metavar="INT[,INT…]",
-    help="The axis, or axes, that one vector lies along.",
+    help="The axis, or axes, that one vector lies along.  [default: -1]",
 )
 batch_size_option = click.option(
     "--batch-size",

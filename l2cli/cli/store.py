@@ -18,6 +18,7 @@ from l2cli.cli.log_lines import StoreLines
 from l2cli.cli.terminal import say
 from l2cli.errors import OptionError, SourceError
 from l2cli.report import printable
+from l2cli.streams import is_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
     Show = Callable[[StoreProgress], None]
 
+_DRY_STATUSES = {
+    "copied": "copied: it holds no vectors",
+    "bystander": "a bystander: it holds other arrays than the store's vectors",
+    "not read": "a file not read: its format is not known",
+}
 _OPTIONS = (
     click.option(
         "--include",
@@ -92,7 +98,7 @@ def run_store(
     from l2cli.store import normalize_store
     from l2cli.tuning import tune_process
 
-    if destination == "-" or any(str(source) == "-" for source in sources):
+    if destination == "-" or any(str(source) == "-" or is_stream(source) for source in sources):
         raise OptionError("a pipe carries one file; name a folder with -o, or one source")
     options, store_options = NormalizeOptions(**wishes), StoreOptions(**store)
     if not debug:
@@ -149,14 +155,18 @@ class _Printer:
                 _write(event.traceback.rstrip(), err=True)
             _write(f"l2norm: {' '.join(event.error.split())}", err=True)
         elif self._list:
-            what = event.report or f"{event.name}: would be {event.status}"
+            status = _DRY_STATUSES.get(event.status, event.status)
+            what = event.report or f"{event.name}: would be {status}"
             _write(f"{what}; {event.num_bytes:,} bytes", err=True)
 
 
 def _print_summary(report: StoreReport, *, quiet: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"summary": report.as_dict()}))
-    elif not quiet:
+    elif quiet:
+        for warning in report.warnings:
+            say(f"l2norm: {report.destination}: {warning}")
+    else:
         say(str(report))
         for note in report.notes:
             say(f"note: {note}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from l2cli.errors import DestinationError, FormatError, OptionError, SourceError
+from l2cli.formats.hints import describe
 
 if TYPE_CHECKING:
     from l2cli.formats.base import Reader
@@ -48,6 +49,9 @@ class Format:
         ``module:function`` that adds an array of norms to a file of its own; empty for none.
     needs_name
         Whether a file without a name, which goes with its last descriptor, can't be opened.
+    numbers_arrays
+        Whether its arrays have no names, so that one of several is chosen by its number: how
+        many there are is known at the end only.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Format:
     is_table: bool = False
     extend: str = ""
     needs_name: bool = False
+    numbers_arrays: bool = False
 
     @property
     def word(self) -> str:
@@ -86,6 +91,7 @@ FORMATS = (
         stream_magic=b"\x93NUMPY",
         stream_reader="npy:NpyStreamReader",
         pipes=True,
+        numbers_arrays=True,
     ),
     Format(
         "npz",
@@ -145,23 +151,6 @@ FORMATS = (
 )
 WORDS = tuple(dict.fromkeys(kind.word for kind in FORMATS))
 
-_HINTS = {
-    b"version https://git-lfs": "a Git LFS pointer, not the file itself; run `git lfs pull`",
-    b"FEA1": "a Feather file of version 1; write it anew with pyarrow.feather.write_feather",
-    b"\x80": "a Python pickle, which l2norm never loads; save it with numpy.save",
-    b"\x1f\x8b": "compressed with gzip; decompress it first",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first",
-    b"<": "an HTML or XML page, perhaps a failed download",
-    b"{": "JSON text",
-}
-_SUFFIX_HINTS = {
-    ".fbin": "a big-ann .fbin file; convert it to .npy",
-    ".fvecs": "a texmex .fvecs file; convert it to .npy",
-    ".bvecs": "a texmex .bvecs file; convert it to .npy",
-    ".csv": "text; convert it to Parquet or .npy",
-    ".safetensors": "a safetensors file; convert it to .npy",
-    ".pt": "a PyTorch file; save its tensor with numpy.save",
-}
 _HARMLESS_SUFFIXES = (
     ".bib .cfg .crc .css .gif .gitattributes .htm .html .ini .ipynb .jpeg .jpg .js .lock .log .md "
     ".md5 .mp3 .mp4 .pdf .png .py .rst .sh .sha256 .sql .svg .tex .toml .wav .webp .xml .yaml .yml"
@@ -194,9 +183,12 @@ def detect(path: Path) -> Format:
             for kind in FORMATS:
                 if start.startswith(kind.magic) or (kind.name == "HDF5" and _has_user_block(file)):
                     return kind
+        named = by_suffix(path)
+        what = describe(start, path, is_npy=named is not None and named.name == "npy")
     except OSError as exc:
         raise SourceError(f"{path} can't be read: {exc.strerror or exc}") from exc
-    raise FormatError(f"{path} is {_named(path)}{_describe(path, start)}; expected {_READABLE}")
+    name = f"named like {named.name}, but " if named else ""
+    raise FormatError(f"{path} is {name}{what or _unknown(start)}")
 
 
 def detect_stream(inlet: Inlet, label: str) -> Format:
@@ -211,9 +203,8 @@ def detect_stream(inlet: Inlet, label: str) -> Format:
     for kind in FORMATS:
         if start.startswith(kind.magic):
             return kind
-    raise FormatError(
-        f"{label} is {_describe(None, start)}; expected {_READABLE}, or its format with --from"
-    )
+    what = describe(start) or f"{_unknown(start)}, or its format with --from"
+    raise FormatError(f"{label} is {what}")
 
 
 def by_word(word: str) -> Format:
@@ -251,11 +242,6 @@ def may_hold_vectors(name: str, num_bytes: int) -> bool:
     if not num_bytes or suffix in _HARMLESS_SUFFIXES.split(" "):
         return False
     return suffix not in _TEXT_SUFFIXES or num_bytes >= _SMALL_BYTES
-
-
-def foreign(path: Path) -> str:
-    """Return what a suffix stands for that is never written; empty where it stands for nothing."""
-    return _SUFFIX_HINTS.get(path.suffix.lower(), "").partition(";")[0]
 
 
 def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat16: bool) -> Reader:
@@ -346,16 +332,5 @@ def _has_user_block(file: IO[bytes]) -> bool:
     return False
 
 
-def _named(path: Path) -> str:
-    kind = by_suffix(path)
-    return f"named like {kind.name}, but " if kind else ""
-
-
-def _describe(path: Path | None, start: bytes) -> str:
-    if not start:
-        return "empty"
-    hints = [text for magic, text in _HINTS.items() if start.startswith(magic)]
-    if path is not None:
-        hints.append(_SUFFIX_HINTS.get(path.suffix.lower(), ""))
-    unknown = f"of no known format (it begins with {start[:8]!r})"
-    return next(filter(None, hints), unknown)
+def _unknown(start: bytes) -> str:
+    return f"of no known format (it begins with {start[:8]!r}); expected {_READABLE}"

@@ -27,6 +27,7 @@ from l2cli.formats.arrow_columns import (
     wide_members,
 )
 from l2cli.formats.arrow_errors import as_format_error
+from l2cli.formats.arrow_hints import with_hints
 from l2cli.formats.arrow_messages import first_codec, record_batches
 from l2cli.formats.arrow_rows import ListWindow, Piece, WideWindow, Window
 from l2cli.formats.arrow_schema import Change, change_to, changed_schema
@@ -126,10 +127,12 @@ class _AnyArrowReader(Reader):
 
     def _columns(self) -> list[Columns]:
         names = self.schema.names
-        return [
-            Columns(self._spec(field, names.count(field.name) == 1), (field,), (top,))
-            for top, field in enumerate(map(list_field, self.schema))
-        ]
+        return with_hints(
+            [
+                Columns(self._spec(field, names.count(field.name) == 1), (field,), (top,))
+                for top, field in enumerate(map(list_field, self.schema))
+            ]
+        )
 
     def _spec(self, field: Any, is_unique: bool) -> ArraySpec:
         refusal = column_refusal(field) if is_unique else "two columns have this name"

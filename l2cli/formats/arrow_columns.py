@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from l2cli.arrays import ITEM_SIZES, ArraySpec
+from l2cli.formats.arrow_hints import SCALAR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,8 +134,10 @@ def column_spec(
 def column_refusal(field: ArrowField) -> str:
     """Return why a column of this type can't be normalized; empty where it can."""
     arrow_type = storage_type(field.type)
+    if getattr(field.type, "extension_name", "") == "arrow.json":
+        return "JSON text; lists that fastparquet wrote so must be written anew with pyarrow"
     if pa.types.is_floating(arrow_type):
-        return "a scalar column; select several as one array with a glob, -s 'dim_*'"
+        return SCALAR
     if pa.types.is_struct(arrow_type):
         return "nested columns are not supported"
     if not is_list(arrow_type):

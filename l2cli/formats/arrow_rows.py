@@ -231,7 +231,7 @@ class ListWindow(Window):
         return flat
 
     def _list_of(self, values: ArrowArray, offsets: Array) -> ArrowArray:
-        return _list_array(self.array.type, _bitmap(self._valid), values, offsets)
+        return _list_array(self.array.type, bitmap(self._valid), values, offsets)
 
 
 class WideWindow(Window):
@@ -295,7 +295,7 @@ def _shaped(rows: Array, spec: ArraySpec) -> Array:
 
 def primitive_array(numbers: Array, valid: Array | None) -> ArrowArray:
     """Return an Arrow array over ``numbers`` without copying them."""
-    buffers = [_bitmap(valid), pa.py_buffer(numbers)]
+    buffers = [bitmap(valid), pa.py_buffer(numbers)]
     return pa.Array.from_buffers(ARROW_TYPES[numbers.dtype.name], len(numbers), buffers)
 
 
@@ -319,7 +319,8 @@ def _list_array(source: ArrowType, bitmap: Any, values: ArrowArray, offsets: Arr
     return pa.Array.from_buffers(arrow_type, num_rows, buffers, children=[values])
 
 
-def _bitmap(valid: Array | None) -> Any:
+def bitmap(valid: Array | None) -> Any:
+    """Return Arrow's bits for which slots are not null; ``None`` where all are."""
     return None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
 
 

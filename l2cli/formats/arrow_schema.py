@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import pyarrow as pa
 
+from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import DestinationError
 from l2cli.formats.arrow_columns import ARROW_TYPES, AnyColumns, is_list
 
@@ -101,6 +102,7 @@ def _change_pandas(words: Any, field: ArrowField, change: Change[Any]) -> None:
     old, new = change.columns.spec.dtype, change.dtype
     arrow_old, arrow_new = field.type, _changed_type(field.type, change)
     renamed = {
+        **dict.fromkeys(FLOAT_DTYPES, new),  # fastparquet stores float16 as float32
         old: new,
         f"list[{old}]": f"list[{new}]",
         f"{arrow_old}[pyarrow]": f"{arrow_new}[pyarrow]",

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from l2cli.formats.arrow_columns import ARROW_TYPES
-from l2cli.formats.arrow_rows import primitive_array
+from l2cli.formats.arrow_rows import bitmap, primitive_array
 from l2cli.formats.fresh import FreshWriter
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ArrowSchema = Any
 RecordBatch = Any
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class TableSink(ABC):
 class FreshTableWriter(FreshWriter):
     """A new table with a column for each array, of lists of one length where it has rows."""
 
+    holds_null = True
     side_by_side = True
 
     def __init__(self, target: Path | IO[bytes], outputs: Mapping[str, ArraySpec]) -> None:
@@ -82,11 +85,11 @@ class FreshTableWriter(FreshWriter):
 
     def write(self, batch: Batch) -> None:
         self.check(batch)
-        rows = batch.rows
+        rows, valid = _with_null_rows(batch)
         flat = primitive_array(rows.reshape(-1), None)
         kind = _column_type(self.outputs[batch.array.name])
         if rows.ndim > 1:
-            flat = pa.Array.from_buffers(kind, len(rows), [None], children=[flat])
+            flat = pa.Array.from_buffers(kind, len(rows), [bitmap(valid)], children=[flat])
         self._columns[batch.array.name] = flat
         if len(self._columns) == len(self.outputs):
             columns = [self._columns.pop(name) for name in self.outputs]
@@ -118,3 +121,16 @@ def transcode(table: Table, writer: type[FreshTableWriter], target: Path | IO[by
 def _column_type(output: ArraySpec) -> Any:
     number = ARROW_TYPES[output.dtype]
     return number if len(output.shape) == 1 else pa.list_(number, output.shape[1] or 0)
+
+
+def _with_null_rows(batch: Batch) -> tuple[Array, Array | None]:
+    """Return the rows with zeros in place of the null ones, and which are not null."""
+    rows = batch.rows
+    if not batch.num_null:
+        return rows, None
+    numbers = [batch.row_number(index) - batch.start for index in range(len(rows))]
+    valid = np.zeros(len(rows) + batch.num_null, bool)
+    valid[numbers] = True
+    whole = np.zeros((len(valid), *rows.shape[1:]), rows.dtype)
+    whole[valid] = rows
+    return whole, valid

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import IO, TYPE_CHECKING
+from functools import wraps
+from typing import IO, TYPE_CHECKING, Any
+
+from l2cli.reading import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -34,11 +38,15 @@ class _Resource(ABC):
         self.close()
 
 
+_ONLY_READ = frozenset({"arrays", "group", "batches", "is_quick", "leftovers", "table"})
+"""The methods of a reader in which nothing is written."""
+
+
 class Reader(_Resource):
     """A container opened for reading.
 
     Raises :class:`~l2cli.errors.FormatError` from any method where the file isn't what it
-    claims to be.
+    claims to be: the methods that only read are made to, whatever their library raises.
 
     Attributes
     ----------
@@ -53,6 +61,12 @@ class Reader(_Resource):
 
     may_wait = False
     """Whether reading may wait for whoever is at the other end, as of a pipe."""
+
+    def __init_subclass__(cls) -> None:
+        """Have the methods that only read raise no errors but ours."""
+        super().__init_subclass__()
+        for name in _ONLY_READ & vars(cls).keys():
+            setattr(cls, name, _only_reading(vars(cls)[name]))
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -129,3 +143,20 @@ class Writer(_Resource):
     @abstractmethod
     def finish(self) -> None:
         """Write what remains and close. The file is whole only after this returned."""
+
+
+def _only_reading(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of a reader that raises what goes wrong as an error of its source."""
+
+    @wraps(method)
+    def read(self: Reader, *arguments: Any, **named: Any) -> Any:
+        with reading(self.path):
+            found = method(self, *arguments, **named)
+        return _each(found, self.path) if isinstance(found, Iterator) else found
+
+    return read
+
+
+def _each(batches: Iterator[Batch], path: Path) -> Iterator[Batch]:
+    with reading(path):
+        yield from batches

@@ -33,6 +33,8 @@ class FreshWriter(Writer):
     streams: ClassVar[bool] = False
     """Whether it writes front to back."""
     holds_several: ClassVar[bool] = True
+    holds_null: ClassVar[bool] = False
+    """Whether it has null rows."""
     side_by_side: ClassVar[bool] = False
     """Whether batches come window by window, of equal rows each, or array after array."""
 
@@ -47,15 +49,16 @@ class FreshWriter(Writer):
         return ""
 
     def check(self, batch: Batch) -> None:
-        """Refuse null rows and rows of different lengths, which only tables can hold."""
+        """Refuse rows of different lengths, and null rows where the format has none."""
         name, rows = batch.array.name, batch.rows
         label = f"'{name}', row" if name else "row"
-        if batch.num_null:
+        if batch.num_null and not self.holds_null:
             raise RowError(
                 f"{label} {batch.first_null} is null or empty, and {self.format_name} can't hold "
                 "that; fill or drop such rows first, or convert to Parquet or Arrow"
             )
         if not len(rows):
+            self._num_rows[name] += batch.num_null
             return
         shape = self._row_shapes.setdefault(name, rows.shape[1:])
         odd = self._odd_row(batch) if rows.shape[1:] == shape else batch.start
@@ -64,7 +67,7 @@ class FreshWriter(Writer):
                 f"{label} {odd} has another length than the rows before it, and "
                 f"{self.format_name} holds rows of one length; convert to Parquet or Arrow"
             )
-        self._num_rows[name] += len(rows)
+        self._num_rows[name] += len(rows) + batch.num_null
 
     def settled(self, name: str) -> ArraySpec:
         """Return what the array ``name`` became, the length of its rows included."""
@@ -75,7 +78,7 @@ class FreshWriter(Writer):
     def _odd_row(self, batch: Batch) -> int | None:
         """Return the first row that is missing in ``batch``, for it has another length."""
         expected = self._num_rows[batch.array.name]
-        if batch.row_numbers is None:
+        if batch.row_numbers is None or batch.num_null:
             return None if batch.start == expected else expected
         numbers = range(expected, expected + len(batch.rows))
         return next(n for i, n in enumerate(numbers) if batch.row_number(i) != n)

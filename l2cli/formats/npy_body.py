@@ -14,36 +14,52 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
-def read_rows(file: int, header: NpyHeader, start: int, stop: int, label: str) -> Array:
-    """Return rows ``start`` to ``stop`` in the machine's byte order.
+def read_rows(
+    file: int, header: NpyHeader, start: int, stop: int, label: str, position: int = 0
+) -> Array:
+    """Return rows ``start`` to ``stop`` in the machine's byte order, records as they are stored.
 
     Parameters
     ----------
-    file
-        A descriptor whose first bytes are the header's.
+    position
+        Where the header begins in ``file``, in bytes.
     """
     dtype, row_shape = header.stored_dtype, header.shape[1:]
     if header.fortran_order:
         # Each component of a row is a run of its own: read as the transpose, row by row.
         runs = np.empty((*reversed(row_shape), stop - start), dtype)
-        for position, run in _runs(header, runs, start):
-            read_exactly(file, run, position, label)
+        for offset, run in _runs(header, runs, start):
+            read_exactly(file, run, position + offset, label)
         rows = np.ascontiguousarray(runs.T)
     else:
         rows = empty_rows((stop - start, *row_shape), dtype)
-        read_exactly(file, rows, len(header.raw) + start * _row_bytes(header), label)
-    return rows.astype(dtype.newbyteorder("="), copy=False)
+        offset = len(header.raw) + start * _row_bytes(header)
+        read_exactly(file, rows, position + offset, label)
+    return native(rows)
 
 
-def write_rows(file: int, header: NpyHeader, start: int, rows: Array) -> None:
-    """Write ``rows`` at row ``start``, in the byte order and the memory order of the header."""
+def native(rows: Array) -> Array:
+    """Return ``rows`` in the machine's byte order, but for records, which stay as they are."""
+    if rows.dtype.names is not None:
+        return rows
+    return rows.astype(rows.dtype.newbyteorder("="), copy=False)
+
+
+def write_rows(file: int, header: NpyHeader, start: int, rows: Array, position: int = 0) -> None:
+    """Write ``rows`` at row ``start``, in the byte order and the memory order of the header.
+
+    Parameters
+    ----------
+    position
+        As for :func:`read_rows`.
+    """
     rows = rows.astype(header.stored_dtype, copy=False)
     if header.fortran_order:
-        for position, run in _runs(header, np.ascontiguousarray(rows.T), start):
-            write_fully(file, run, position)
+        for offset, run in _runs(header, np.ascontiguousarray(rows.T), start):
+            write_fully(file, run, position + offset)
     else:
-        position = len(header.raw) + start * _row_bytes(header)
-        write_fully(file, np.ascontiguousarray(rows), position)
+        offset = len(header.raw) + start * _row_bytes(header)
+        write_fully(file, np.ascontiguousarray(rows), position + offset)
 
 
 def _row_bytes(header: NpyHeader) -> int:

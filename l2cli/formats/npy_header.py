@@ -8,7 +8,9 @@ by which bfloat16 is told.
 from __future__ import annotations
 
 import ast
+import io
 import math
+import tokenize
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -21,6 +23,24 @@ MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
 _MAX_HEADER = 2**20
 _MAX_SIZE = 2**63 - 1
+_NOT_A_LITERAL = (
+    ValueError,
+    SyntaxError,
+    TypeError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,
+)
+_NOT_A_DTYPE = (
+    TypeError,
+    ValueError,
+    LookupError,
+    SyntaxError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 
 
 class Readable(Protocol):
@@ -69,21 +89,25 @@ class NpyHeader:
     def spec(self, name: str, layout: str = "") -> ArraySpec:
         """Return the array that this header describes."""
         dtype = self.stored_dtype
-        word, refusal = dtype.name, ""
+        word, refusal, may_be_vectors = dtype.name, "", True
         if self.descr == "|V2" and not self.is_bfloat16:
             refusal = "2 bytes of no type a component; if they are bfloat16, say --dtype bfloat16"
         elif dtype.hasobject:
             word, refusal = "object", "Python objects in a pickle, which l2norm never loads"
         elif dtype.names is not None:
-            word, refusal = "structured", "a structured dtype; save the field as an array"
+            word, refusal = "structured", "a structured dtype within another or of a single record"
+            refusal += "; save its field as an array"
         elif word not in (*FLOAT_DTYPES, *INTEGER_DTYPES):
+            may_be_vectors = dtype.kind in "fcV"
             refusal = f"{word} is not a float type that l2norm normalizes"
         elif not self.shape:
+            may_be_vectors = False
             refusal = "a single number, not a vector"
         order = "Fortran order" if self.fortran_order else "C order"
         endian = "big-endian" if dtype.byteorder == ">" else ""
         layout = ", ".join(filter(None, (order, endian, layout)))
-        return ArraySpec(name, self.shape, word, layout, refusal)
+        is_blocking = bool(refusal) and may_be_vectors
+        return ArraySpec(name, self.shape, word, layout, refusal, may_be_vectors=is_blocking)
 
     def like(self, output: ArraySpec) -> NpyHeader:
         """Return this header for ``output``: the same bytes where nothing differs."""
@@ -99,13 +123,19 @@ class NpyHeader:
             return self
         return replace(self, raw=self._encode(descr, shape), descr=descr, shape=shape)
 
-    def _encode(self, descr: str, shape: tuple[int, ...]) -> bytes:
+    def with_descr(self, descr: list[Any]) -> NpyHeader:
+        """Return this header with another structured dtype; itself where it is the same."""
+        if descr == self.descr:
+            return self
+        return replace(self, raw=self._encode(descr, self.shape), descr=descr)
+
+    def _encode(self, descr: Any, shape: tuple[int, ...]) -> bytes:
         fields = {"descr": descr, "fortran_order": self.fortran_order, "shape": shape}
         text = "{" + "".join(f"{key!r}: {value!r}, " for key, value in fields.items()) + "}"
         length_bytes = _LENGTH_BYTES[self.version]
         before = len(MAGIC) + 2 + length_bytes
         padding = -(before + len(text) + 1) % np.lib.format.ARRAY_ALIGN
-        body = (text + " " * padding + "\n").encode("latin1")
+        body = (text + " " * padding + "\n").encode(_encoding(self.version))
         return MAGIC + bytes(self.version) + len(body).to_bytes(length_bytes, "little") + body
 
 
@@ -143,7 +173,7 @@ def parse_header(stream: Readable, label: str, *, assume_bfloat16: bool = False)
     if length > _MAX_HEADER:
         raise FormatError(f"{label} claims a header of {length:,} bytes, expected a few hundred")
     body = _read(stream, length, label)
-    fields = _parse_fields(body, label, "utf-8" if version == (3, 0) else "latin1")
+    fields = _parse_fields(body, label, _encoding(version))
     header = NpyHeader(
         start + length_field + body,
         version,
@@ -165,13 +195,31 @@ def _read(stream: Readable, size: int, label: str) -> bytes:
 
 def _parse_fields(body: bytes, label: str, encoding: str) -> dict[str, Any]:
     try:
-        fields = ast.literal_eval(body.decode(encoding).strip())
+        fields = _literal(body.decode(encoding).strip())
         valid = set(fields) == {"descr", "fortran_order", "shape"}
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as exc:
+    except _NOT_A_LITERAL as exc:
         raise FormatError(f"{label} has a damaged npy header: {body[:60]!r}") from exc
     if not valid:
         raise FormatError(f"{label} has a damaged npy header: {body[:60]!r}")
     return dict(fields)
+
+
+def _literal(text: str) -> Any:
+    """Evaluate a literal of Python, or of Python 2, whose long integers end in ``L``."""
+    try:
+        return ast.literal_eval(text)
+    except SyntaxError:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+        kept = [
+            token[:2]
+            for before, token in zip([None, *tokens], tokens, strict=False)
+            if not (before and before.type == tokenize.NUMBER and token.string == "L")
+        ]
+        return ast.literal_eval(tokenize.untokenize(kept).strip())
+
+
+def _encoding(version: tuple[int, int]) -> str:
+    return "utf-8" if version == (3, 0) else "latin1"
 
 
 def _check(header: NpyHeader, label: str) -> None:
@@ -182,7 +230,7 @@ def _check(header: NpyHeader, label: str) -> None:
         raise FormatError(f"{label} has fortran_order {header.fortran_order!r}, expected a bool")
     try:
         itemsize = header.stored_dtype.itemsize
-    except (TypeError, ValueError, KeyError, SyntaxError) as exc:
+    except _NOT_A_DTYPE as exc:
         raise FormatError(f"{label} has the dtype {header.descr!r}, which NumPy lacks") from exc
     if len(shape) > 64 or math.prod(n or 1 for n in shape) * max(1, itemsize) > _MAX_SIZE:
         raise FormatError(f"{label} has the shape {shape!r}, more than any machine can address")

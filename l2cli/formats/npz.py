@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import lzma
-import shutil
 import tempfile
-import warnings
 import zipfile
-import zlib
 from collections import Counter
+from dataclasses import replace
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
-from l2cli.errors import FormatError
-from l2cli.formats.base import Reader, Writer
-from l2cli.formats.npy_body import read_rows, write_rows
+from l2cli.arrays import ArraySpec
+from l2cli.atomic import temporary_errors
+from l2cli.errors import FormatError, L2NormError
+from l2cli.formats.base import Reader
+from l2cli.formats.npy_body import native, read_rows
 from l2cli.formats.npy_header import MAGIC, NpyHeader, parse_header
+from l2cli.formats.npy_stored import StoredArray
+from l2cli.formats.npz_sparse import sparse_parts
+from l2cli.formats.npz_writer import NpzWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from l2cli.arrays import Batch
 
 _SUFFIX = ".npy"
 _CODECS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "lzma"}
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    OSError,
-)
+_MAX_FORMAT_BYTES = 64
+"""Of the name of a sparse matrix's format, such as ``csr``."""
 
 
 class NpzReader(Reader):
@@ -61,11 +57,17 @@ class NpzReader(Reader):
 
     @contextlib.contextmanager
     def damage(self) -> Iterator[None]:
-        """Turn what ``zipfile`` raises on damaged archives into ``FormatError``."""
+        """Turn what ``zipfile`` raises on damaged archives into ``FormatError``.
+
+        That may be anything: it and the codecs under it believe what the archive says.
+        """
         try:
             yield
-        except _DAMAGE as exc:
-            raise FormatError(f"{self.path} is a damaged zip archive: {exc}") from exc
+        except (L2NormError, MemoryError):
+            raise
+        except Exception as exc:
+            what = str(exc) or type(exc).__name__
+            raise FormatError(f"{self.path} is a damaged zip archive: {what}") from exc
 
     def _begins_like_npy(self, info: zipfile.ZipInfo) -> bool:
         """Whether NumPy would load the member: it goes by the magic string alone."""
@@ -76,7 +78,25 @@ class NpzReader(Reader):
 
     def arrays(self) -> list[ArraySpec]:
         repeated = Counter(self.archive.namelist())
-        return [self._spec(name, repeated[info.filename]) for name, info in self.members.items()]
+        found = [
+            array
+            for name, info in self.members.items()
+            for array in self._specs(name, repeated[info.filename])
+        ]
+        doubts = sparse_parts({array.name: array for array in found}, self._text)
+        times = Counter(array.name for array in found)
+        return [
+            replace(
+                array,
+                refusal=array.refusal if times[array.name] == 1 else "2 arrays have this name",
+                doubt=doubts.get(array.name, ""),
+            )
+            for array in found
+        ]
+
+    def stored(self, name: str) -> StoredArray:
+        """Return one member as it is stored."""
+        return StoredArray(self.header(name), name, layout=self._codec(name))
 
     def header(self, name: str) -> NpyHeader:
         """Return the header of one member."""
@@ -88,57 +108,92 @@ class NpzReader(Reader):
     def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
         # In the archive's order: a zip is written from front to back.
         for name in self.members:
-            for array in arrays:
-                if array.name == name:
-                    yield from self._member_batches(array, batch_size)
+            if self.holds_any(name, [array.name for array in arrays]):
+                yield from self._member_batches(name, arrays, batch_size)
+
+    def holds_any(self, member: str, names: Collection[str]) -> bool:
+        """Whether one of the arrays called ``names`` is in a member."""
+        if member in names:
+            return True
+        is_near = any(name.startswith(f"{member}.") for name in names)
+        return is_near and any(array.name in names for array in self.stored(member).specs)
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> NpzWriter:
         return NpzWriter(path, self, outputs)
 
     def leftovers(self, taken: Collection[str]) -> list[str]:
-        members = {f"{name}{_SUFFIX}" for name in taken}
-        return [f"'{name}'" for name in self.archive.namelist() if name not in members]
+        names = {info.filename: name for name, info in self.members.items()}
+        left: list[str] = []
+        for filename in self.archive.namelist():
+            name = names.get(filename)
+            if name is None or not self.holds_any(name, taken):
+                left.append(filename)
+            else:
+                left += [each.name for each in self.stored(name).specs if each.name not in taken]
+        return [f"'{name}'" for name in left]
 
     def close(self) -> None:
         self.archive.close()
 
-    def _spec(self, name: str, times: int) -> ArraySpec:
+    def _codec(self, name: str) -> str:
+        method = self.members[name].compress_type
+        return _CODECS.get(method, f"method {method}")
+
+    def _specs(self, name: str, times: int) -> list[ArraySpec]:
         info = self.members[name]
-        codec = _CODECS.get(info.compress_type, f"method {info.compress_type}")
+        refused = partial(ArraySpec, name, (), layout=self._codec(name), may_be_vectors=True)
         if info.flag_bits & 1:
-            return ArraySpec(name, (), "encrypted", codec, "an encrypted member")
+            return [refused("encrypted", refusal="an encrypted member")]
         if times > 1:
-            return ArraySpec(name, (), "unknown", codec, f"{times} members have this name")
-        with self.damage(), self.archive.open(info) as stream:
-            if stream.read(len(MAGIC)) != MAGIC:
-                return ArraySpec(name, (), "unknown", codec, "not an npy array")
-        header = self.header(name)
-        held = info.file_size - len(header.raw)
-        if not header.stored_dtype.hasobject and held < header.num_bytes:
+            return [refused("unknown", refusal=f"{times} members have this name")]
+        if self._read_bytes(info, 0, len(MAGIC)) != MAGIC:
+            return [refused("unknown", refusal="not an npy array")]
+        stored = self.stored(name)
+        if stored.header.stored_dtype.hasobject:
+            return stored.specs
+        size = info.file_size - len(stored.header.raw)
+        if size < stored.header.num_bytes:
             raise FormatError(
                 f"{self.path}, member {info.filename}: its header promises "
-                f"{header.num_bytes:,} bytes of numbers, the member holds {held:,}"
+                f"{stored.header.num_bytes:,} bytes of numbers, the member holds {size:,}"
             )
-        return header.spec(name, codec)
+        extra = info.file_size - stored.num_bytes
+        if extra and self._read_bytes(info, stored.num_bytes, len(MAGIC)) == MAGIC:
+            what = "another array behind the first, which NumPy never reads; save each as a member"
+            return [refused("several arrays", refusal=what)]
+        return stored.specs
+
+    def _text(self, name: str) -> str:
+        """Return the text that a small member of one string holds."""
+        header = self.header(name)
+        if header.num_bytes > _MAX_FORMAT_BYTES:
+            return ""
+        found = self._read_bytes(self.members[name], len(header.raw), header.num_bytes)
+        return found.replace(b"\0", b"").decode("latin1")
+
+    def _read_bytes(self, info: zipfile.ZipInfo, start: int, size: int) -> bytes:
+        with self.damage(), self.archive.open(info) as stream:
+            stream.seek(start)
+            return stream.read(size)
 
     def _parse(self, stream: IO[bytes], name: str) -> NpyHeader:
         label = f"{self.path}, member {self.members[name].filename}"
         return parse_header(stream, label, assume_bfloat16=self._assume_bfloat16)
 
-    def _member_batches(self, array: ArraySpec, batch_size: int | None) -> Iterator[Batch]:
-        header = self.header(array.name)
-        batch_rows = rows_per_batch(array, batch_size)
+    def _member_batches(
+        self, name: str, arrays: Sequence[ArraySpec], batch_size: int | None
+    ) -> Iterator[Batch]:
+        stored = self.stored(name)
         with contextlib.ExitStack() as stack:
             with self.damage():
-                stream: Any = stack.enter_context(self.archive.open(self.members[array.name]))
-                if header.fortran_order:
-                    stream = stack.enter_context(_spooled(stream))
-                else:
-                    stream.read(len(header.raw))
-            for start, stop in windows(array.num_rows, batch_rows):
+                stream: Any = stack.enter_context(self.archive.open(self.members[name]))
+            if stored.header.fortran_order:
+                stream = stack.enter_context(self._spooled(stream))
+            else:
                 with self.damage():
-                    rows = self._read(stream, header, start, stop)
-                yield Batch(array, rows, start)
+                    stream.read(len(stored.header.raw))
+            read = partial(self._read, stream, stored.header)
+            yield from stored.batches(arrays, batch_size, read)
             with self.damage():
                 # zipfile compares the checksum when it comes to the member's end.
                 while stream.read(2**20):
@@ -149,157 +204,21 @@ class NpzReader(Reader):
             return read_rows(stream.fileno(), header, start, stop, str(self.path))
         shape = (stop - start, *header.shape[1:])
         found = bytearray(int(np.prod(shape, dtype=np.int64)) * header.stored_dtype.itemsize)
-        if stream.readinto(found) < len(found):
+        with self.damage():
+            count = stream.readinto(found)
+        if count < len(found):
             raise FormatError(f"{self.path}: a member ends before row {stop - 1}")
-        rows = np.frombuffer(found, header.stored_dtype).reshape(shape)
-        return rows.astype(rows.dtype.newbyteorder("="), copy=False)
+        return native(np.frombuffer(found, header.stored_dtype).reshape(shape))
 
-
-class NpzWriter(Writer):
-    """An ``.npz`` archive like another: the same members in the same order."""
-
-    def __init__(self, path: Path, source: NpzReader, outputs: Mapping[str, ArraySpec]) -> None:
-        self._source = source
-        self._folder = path.parent
-        self._headers = {name: source.header(name).like(spec) for name, spec in outputs.items()}
-        self._remaining = iter(source.archive.infolist())
-        self._member: _MemberWriter | None = None
-        self._file = path.open("w+b")
-        self._archive = zipfile.ZipFile(self._file, "w")
-        self._archive.comment = source.archive.comment
-
-    def write(self, batch: Batch) -> None:
-        while self._member is None or self._member.name != batch.array.name:
-            self._next_member()
-        self._member.write(batch.start, batch.rows)
-
-    def finish(self) -> None:
-        with contextlib.suppress(StopIteration):
+    @contextlib.contextmanager
+    def _spooled(self, stream: IO[bytes]) -> Iterator[IO[bytes]]:
+        """Yield what ``stream`` holds as a file that can be read anywhere."""
+        with temporary_errors(), tempfile.TemporaryFile() as spool:
             while True:
-                self._next_member()
-        self._archive.close()
-        self.close()
-
-    def close(self) -> None:
-        if self._member is not None:
-            self._member.abandon()
-            self._member = None
-        # What isn't finished is thrown away: zipfile must not complete it when it is collected.
-        self._archive.fp = None
-        self._file.close()
-
-    def _next_member(self) -> None:
-        """End the member at hand, copy the next, or begin it where it is to be written."""
-        if self._member is not None:
-            self._member.finish()
-            self._member = None
-        info = next(self._remaining)
-        name = info.filename.removesuffix(_SUFFIX)
-        if name in self._headers and info is self._source.members[name]:
-            self._member = self._begin(name, info)
-        else:
-            self._copy(info)
-
-    def _begin(self, name: str, info: zipfile.ZipInfo) -> _MemberWriter:
-        before, header = self._source.header(name), self._headers[name]
-        extra = info.file_size - len(before.raw) - before.num_bytes
-        target = self._open(info, len(header.raw) + header.num_bytes + extra)
-        tail = (info, len(before.raw) + before.num_bytes) if extra else None
-        return _MemberWriter(name, header, target, self._folder, lambda: self._tail(tail))
-
-    def _tail(self, tail: tuple[zipfile.ZipInfo, int] | None) -> bytes:
-        """Return what follows the numbers in the source's member, nearly always nothing."""
-        if tail is None:
-            return b""
-        with self._source.damage(), self._source.archive.open(tail[0]) as stream:
-            stream.seek(tail[1])
-            return stream.read()
-
-    def _copy(self, info: zipfile.ZipInfo) -> None:
-        with contextlib.ExitStack() as stack:
-            with self._source.damage():
-                before = stack.enter_context(self._source.archive.open(info))
-            after = stack.enter_context(self._open(info, info.file_size))
-            while True:
-                # What goes wrong while it is written is no damage of the source.
-                with self._source.damage():
-                    block = before.read(2**20)
+                with self.damage():
+                    block = stream.read(2**20)
                 if not block:
                     break
-                after.write(block)
-
-    def _open(self, like: zipfile.ZipInfo, size: int) -> IO[bytes]:
-        info = zipfile.ZipInfo(like.filename, like.date_time)
-        info.compress_type = like.compress_type
-        info.comment = like.comment
-        info.create_system = like.create_system
-        info.internal_attr = like.internal_attr
-        info.external_attr = like.external_attr
-        info.extra = _without_sizes(like.extra)
-        info.file_size = size
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Two members of one name were two in the source.
-            return self._archive.open(info, "w")
-
-
-class _MemberWriter:
-    """One array on its way into the archive: straight, or by a file where it is in runs."""
-
-    def __init__(
-        self,
-        name: str,
-        header: NpyHeader,
-        target: IO[bytes],
-        folder: Path,
-        tail: Callable[[], bytes],
-    ) -> None:
-        self.name = name
-        self._header = header
-        self._target = target
-        self._tail = tail
-        self._spool: IO[bytes] | None = None
-        if header.fortran_order:
-            self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by finish
-            self._spool.write(header.raw)
-            self._spool.flush()
-        else:
-            target.write(header.raw)
-
-    def write(self, start: int, rows: np.ndarray[Any, Any]) -> None:
-        if self._spool is not None:
-            write_rows(self._spool.fileno(), self._header, start, rows)
-            return
-        stored = np.ascontiguousarray(rows.astype(self._header.stored_dtype, copy=False))
-        self._target.write(stored.reshape(-1).view(np.uint8).data)
-
-    def finish(self) -> None:
-        if self._spool is not None:
-            self._spool.seek(0)
-            shutil.copyfileobj(self._spool, self._target, 2**20)
-            self._spool.close()
-        self._target.write(self._tail())
-        self._target.close()
-
-    def abandon(self) -> None:
-        if self._spool is not None:
-            self._spool.close()
-
-
-def _without_sizes(extra: bytes) -> bytes:
-    """Return a member's extra fields but the ZIP64 one, which zipfile writes itself."""
-    kept, rest = b"", extra
-    while len(rest) >= 4:
-        size = 4 + int.from_bytes(rest[2:4], "little")
-        if rest[:2] != b"\x01\x00":
-            kept += rest[:size]
-        rest = rest[size:]
-    return kept
-
-
-@contextlib.contextmanager
-def _spooled(stream: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Yield what ``stream`` holds as a file that can be read anywhere."""
-    with tempfile.TemporaryFile() as spool:
-        shutil.copyfileobj(stream, spool, 2**20)
-        spool.flush()
-        yield spool
+                spool.write(block)
+            spool.flush()
+            yield spool

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ALIGNMENT = 64
 """Bytes."""
+_BLOCK_BYTES = 2**20
 
 
 def empty_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -57,3 +58,18 @@ def write_fully(file: int, array: Array, position: int) -> None:
     while buffer:
         count = os.pwrite(file, buffer, position)
         buffer, position = buffer[count:], position + count
+
+
+def copy_range(source: int, target: IO[bytes], start: int, stop: int, label: str) -> None:
+    """Copy the bytes from ``start`` to ``stop`` of a file to where ``target`` stands.
+
+    Parameters
+    ----------
+    label
+        As for :func:`read_exactly`.
+    """
+    block = np.empty(min(_BLOCK_BYTES, stop - start), np.uint8)
+    for position in range(start, stop, _BLOCK_BYTES):
+        piece = block[: stop - position]
+        read_exactly(source, piece, position, label)
+        target.write(byte_view(piece))

@@ -93,15 +93,13 @@ def test_two_bytes_of_no_type_are_bfloat16_if_the_user_says_so(tmp_path: Path) -
 
 
 def test_what_follows_the_array_is_copied_and_said(tmp_path: Path) -> None:
-    source = tmp_path / "x.npy"
-    with source.open("wb") as file:
-        np.save(file, np.ones((2, 2), "f4"))
-        np.save(file, np.arange(3))
+    source = _save(tmp_path / "x.npy", np.ones((2, 2), "f4"))
+    source.write_bytes(source.read_bytes() + b"more")
     with NpyReader(source) as reader:
-        assert reader.notes == ["152 bytes after the array stay as they are"]
+        assert reader.notes == ["4 bytes after the array stay as they are"]
     with double(source).open("rb") as file:
         np.testing.assert_array_equal(np.load(file), np.full((2, 2), 2))
-        np.testing.assert_array_equal(np.load(file), np.arange(3))
+        assert file.read() == b"more"
 
 
 @given(npst.arrays(st.sampled_from(["<f2", ">f4", "<f8"]), npst.array_shapes(max_dims=4)))
@@ -124,7 +122,6 @@ def test_any_array_comes_back(array: Any) -> None:
         ("U3", "str96", "not a float type"),
         ("?", "bool", "not a float type"),
         ("f16", "float128", "not a float type"),
-        ([("a", "f4"), ("b", "f4")], "structured", "a structured dtype"),
         ("V3", "void24", "not a float type"),
     ],
 )

@@ -14,8 +14,9 @@ import numpy as np
 from h5py import h5, h5a, h5d, h5g, h5i, h5l, h5o, h5p, h5s, h5t, h5z
 
 from l2cli.errors import DestinationError
-from l2cli.formats.hdf5.describe import filters
+from l2cli.formats.hdf5.declarations import is_of_dataset_type
 from l2cli.formats.hdf5.links import Link, address_of, links, point_at, take_away, to_path
+from l2cli.formats.hdf5.plugins import filters
 from l2cli.formats.hdf5.references import (
     DATASETS_OF_SCALE,
     SCALES_OF_DATASET,
@@ -53,7 +54,8 @@ def replace(file: h5py.File, output: ArraySpec, foreign: h5d.DatasetID | None = 
     """
     path = to_path(output.name)
     old = h5d.open(file.id, path) if foreign is None else foreign
-    attributes = _attributes(old, keep_references=foreign is None)
+    recipe = _recipe(old, output, is_foreign=foreign is not None)
+    attributes = _attributes(old, recipe.stored, keep_references=foreign is None)
     if foreign is None:
         _refuse_references(file, output, address_of(old))
         own, others = scales_of(old), datasets_of(old)
@@ -63,7 +65,6 @@ def replace(file: h5py.File, output: ArraySpec, foreign: h5d.DatasetID | None = 
         taken = [link for link in links(file) if link.path == path]
     own.detach(old)
     others.detach(old)
-    recipe = _recipe(old, output, is_foreign=foreign is not None)
     # Nothing new is made before the old storage is free, or it would lie behind a hole.
     places = take_away(file, taken)
     if foreign is None:
@@ -119,8 +120,8 @@ def _refuse_references(file: h5py.File, output: ArraySpec, address: int) -> None
 
 def _recipe(old: h5d.DatasetID, output: ArraySpec, *, is_foreign: bool) -> _Recipe:
     old_type = old.get_type()
-    new_type = stored_type(output.dtype, old_type.copy() if is_foreign else old_type)
-    shape = tuple(length or 0 for length in output.shape)
+    new_type = stored_type(output, old_type.copy() if is_foreign else old_type)
+    shape = tuple(length or 0 for length in output.shape[: old.rank])
     properties = old.get_create_plist()
     if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
         space = h5s.create_simple(shape)
@@ -140,7 +141,10 @@ def _recipe(old: h5d.DatasetID, output: ArraySpec, *, is_foreign: bool) -> _Reci
 def _comment(dataset: h5d.DatasetID) -> bytes:
     # Not h5o.get_comment: where there is no comment, that returns what lay in memory.
     root = h5g.open(h5i.get_file_id(dataset), b"/")
-    found: bytes = root.get_comment(h5i.get_name(dataset))
+    try:
+        found: bytes = root.get_comment(h5i.get_name(dataset))
+    except RuntimeError:  # A soft link led to it, out of a file that has another root.
+        return b""
     return found
 
 
@@ -194,22 +198,33 @@ def _without_storage(old: h5d.DatasetID) -> h5p.PropDCID:
     return properties
 
 
-def _attributes(dataset: h5d.DatasetID, *, keep_references: bool) -> list[_Attribute]:
-    """Return the attributes, oldest first where the dataset knows."""
+def _attributes(
+    dataset: h5d.DatasetID, new_type: h5t.TypeID, *, keep_references: bool
+) -> list[_Attribute]:
+    """Return the attributes, oldest first where the dataset knows.
+
+    Parameters
+    ----------
+    new_type
+        That the dataset gets. Attributes that have to be of its type get it too.
+    """
     tracked = dataset.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
     order = h5.INDEX_CRT_ORDER if tracked else h5.INDEX_NAME
     found = []
     for index in range(h5a.get_num_attrs(dataset)):
         attribute = h5a.open(dataset, index=index, index_type=order)
-        if keep_references or not holds_references(attribute.get_type()):
-            found.append(_read_attribute(attribute, keep_type=keep_references))
+        stored = attribute.get_type()
+        if not keep_references and holds_references(stored):
+            continue
+        if is_of_dataset_type(attribute) and not new_type.equal(dataset.get_type()):
+            stored = new_type
+        # A named type can only be used in the file that it is in.
+        found.append(_read_attribute(attribute, stored if keep_references else stored.copy()))
     return found
 
 
-def _read_attribute(attribute: h5a.AttrID, *, keep_type: bool) -> _Attribute:
-    stored, space = attribute.get_type(), attribute.get_space()
-    # A named type can only be used in the file that it is in.
-    stored = stored if keep_type else stored.copy()
+def _read_attribute(attribute: h5a.AttrID, stored: h5t.TypeID) -> _Attribute:
+    space = attribute.get_space()
     if space.get_simple_extent_type() == h5s.NULL:
         return _Attribute(attribute.name, stored, space, None)
     values = np.zeros(attribute.shape, f"V{stored.get_size()}")

@@ -15,6 +15,7 @@ from l2cli.formats.arrow_columns import (
     storage_type,
     wide_members,
 )
+from l2cli.formats.arrow_hints import with_hints
 
 if TYPE_CHECKING:
     from l2cli.formats.arrow_columns import ArrowField, ArrowSchema, ArrowType
@@ -42,7 +43,7 @@ def single_columns(footer: Footer, schema: ArrowSchema) -> list[Columns]:
         leaves = tuple(footer.leaves_of.get(top, ()))
         spec = _spec(footer, field, leaves, is_unique=times[field.name] == 1)
         found.append(Columns(spec, (field,), (top,), leaves))
-    return found
+    return with_hints(found)
 
 
 def wide_columns(footer: Footer, columns: list[Columns], pattern: str) -> Columns | None:

@@ -26,6 +26,7 @@ from l2cli.formats.parquet.footer import (
     structure,
     values,
 )
+from l2cli.formats.parquet.page_index import IndexedPage, indexed_pages
 from l2cli.formats.parquet.pages import DATA_PAGE_V2, walk
 from l2cli.formats.parquet.statistics import merged_statistics
 from l2cli.formats.parquet.thrift import I32, I64, LIST, STRUCT, Items, Struct
@@ -49,6 +50,7 @@ class Style:
 
     codec: str
     has_statistics: bool
+    has_index: bool
     has_checksums: bool
     is_split: bool
     page_version: str
@@ -62,6 +64,7 @@ class Style:
         return cls(
             codec=chunk.codec or "none",
             has_statistics=ColumnField.STATISTICS in chunk.metadata,
+            has_index=ChunkField.OFFSET_INDEX in chunk.struct,
             has_checksums=first is not None and first.checksum is not None,
             is_split=BYTE_STREAM_SPLIT in chunk.encodings,
             page_version="2.0" if data and data.kind == DATA_PAGE_V2 else "1.0",
@@ -90,15 +93,16 @@ def encode(
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, **_options(fields, styles)) as writer:
         writer.write_batch(table, row_group_size=max(1, table.num_rows))
-    return _cut_out(sink.getvalue())
+    return _cut_out(sink.getvalue(), styles)
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Pages of one column, in pieces, and their ColumnMetaData."""
+    """Pages of one column, in pieces, their ColumnMetaData, and what a page index says of them."""
 
     pages: Sequence[Any]
     metadata: Struct
+    indexed: Sequence[IndexedPage] = ()
 
     @property
     def num_bytes(self) -> int:
@@ -111,10 +115,13 @@ class ChunkMetadata:
 
     def __init__(self) -> None:
         self._merged: Struct = {}
+        self.indexed: list[IndexedPage] = []
 
-    def add(self, metadata: Struct) -> None:
-        """Take in the ColumnMetaData of further pages."""
+    def add(self, encoded: Encoded) -> None:
+        """Take in the metadata of further pages."""
+        metadata = encoded.metadata
         self._merged = _merge(self._merged, metadata) if self._merged else dict(metadata)
+        self.indexed += encoded.indexed
 
     def in_place_of(self, chunk: Chunk, start: int) -> Struct:
         """Return the ColumnMetaData of the chunk, whose pages begin at ``start``."""
@@ -125,7 +132,7 @@ class ChunkMetadata:
         return dict(sorted({**merged, **kept}.items()))
 
 
-def _cut_out(file: Any) -> list[Encoded]:
+def _cut_out(file: Any, styles: Sequence[Style]) -> list[Encoded]:
     """Return the column chunks of a file that we made, which needs no checking."""
     raw = memoryview(file)
     length = int.from_bytes(raw[-8:-4], "little")
@@ -133,10 +140,15 @@ def _cut_out(file: Any) -> list[Encoded]:
     (group,) = values(footer, FileField.ROW_GROUPS, STRUCT)
     columns = values(group, GroupField.COLUMNS, STRUCT)
     found = []
-    for metadata in (structure(column, ChunkField.METADATA) for column in columns):
+    for column, style in zip(columns, styles, strict=True):
+        metadata = structure(column, ChunkField.METADATA)
+        if not style.has_statistics:
+            metadata.pop(ColumnField.STATISTICS, None)
+        num_rows = integer(group, GroupField.NUM_ROWS)
+        indexed = indexed_pages(raw, column, num_rows) if style.has_index else ()
         start = integer(metadata, ColumnField.DATA_OFFSET)  # there is no dictionary before it
         size = integer(metadata, ColumnField.COMPRESSED_BYTES)
-        found.append(Encoded([raw[start : start + size]], metadata))
+        found.append(Encoded([raw[start : start + size]], metadata, indexed))
     return found
 
 
@@ -147,7 +159,10 @@ def _options(fields: Sequence[Any], styles: Sequence[Style]) -> dict[str, Any]:
         "use_dictionary": False,
         "store_schema": False,
         "compression": {path: style.codec for path, style in pairs},
-        "write_statistics": [path for path, style in pairs if style.has_statistics],
+        "write_statistics": [
+            path for path, style in pairs if style.has_statistics or style.has_index
+        ],
+        "write_page_index": any(style.has_index for style in styles),
         "use_byte_stream_split": [path for path, style in pairs if style.is_split],
         "write_page_checksum": styles[0].has_checksums,
         "data_page_version": styles[0].page_version,

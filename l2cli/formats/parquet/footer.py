@@ -145,18 +145,24 @@ class Footer:
         ValueError
             If it isn't one, or the file is cut off, or encrypted, or in several pieces.
         """
-        raw, body_bytes = _raw_footer(file)
+        raw, body_bytes = raw_footer(file)
         footer = cls(thrift.decode(raw)[0], len(raw), body_bytes)
         if FileField.ENCRYPTION in footer.struct:
             raise ValueError("the file is encrypted; decrypt it first")
-        if sum(group.num_rows for group in footer.row_groups) != footer.num_rows:
-            raise ValueError("the row groups don't have the rows that the footer promises")
+        promised = integer(footer.struct, FileField.NUM_ROWS)
+        if promised not in (0, footer.num_rows):  # some writers don't count, and write 0
+            raise ValueError(
+                f"the row groups have {footer.num_rows} rows, not the {promised} that the "
+                "footer promises; the file is damaged"
+            )
+        if not promised:
+            footer.struct[FileField.NUM_ROWS] = I64, footer.num_rows
         return footer
 
     @cached_property
     def num_rows(self) -> int:
-        """Rows of the file, according to its footer."""
-        return integer(self.struct, FileField.NUM_ROWS)
+        """Rows of the file, according to its row groups."""
+        return sum(group.num_rows for group in self.row_groups)
 
     @cached_property
     def elements(self) -> list[Struct]:
@@ -226,7 +232,8 @@ def values(struct: Struct, field_id: int, kind: int) -> list[Any]:
     return elements
 
 
-def _raw_footer(file: BinaryIO) -> tuple[bytes, int]:
+def raw_footer(file: BinaryIO) -> tuple[bytes, int]:
+    """Return the encoded footer of an open file, and where it begins."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(4)

@@ -18,6 +18,7 @@ from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.encode import Encoded
 from l2cli.formats.parquet.footer import CODECS, PLAIN, RLE, ColumnField, ElementField
 from l2cli.formats.parquet.levels import definition_levels, repetition_levels
+from l2cli.formats.parquet.page_index import IndexedPage
 from l2cli.formats.parquet.pages import (
     DATA_FIELDS,
     DATA_PAGE,
@@ -94,8 +95,9 @@ class _Body:
 def _encode_page(rows: Array, level: int, style: Style) -> Encoded:
     make_body = _body_v2 if style.page_version == "2.0" else _body_v1
     body = make_body(rows, level, style.codec)
-    statistics = statistics_of(rows) if style.has_statistics else None
-    header = _header(body, statistics, has_checksum=style.has_checksums)
+    statistics = statistics_of(rows) if style.has_statistics or style.has_index else {}
+    kept = statistics if style.has_statistics else {}
+    header = _header(body, kept, has_checksum=style.has_checksums)
     pages_of_kind = {1: (I32, body.kind), 2: (I32, PLAIN), 3: (I32, 1)}
     metadata: Struct = {
         ColumnField.TYPE: ELEMENT_TYPES[rows.dtype.name][ElementField.TYPE],
@@ -106,9 +108,11 @@ def _encode_page(rows: Array, level: int, style: Style) -> Encoded:
         ColumnField.COMPRESSED_BYTES: (I64, len(header) + body.num_bytes),
         ColumnField.ENCODING_STATS: (LIST, Items(STRUCT, [pages_of_kind])),
     }
-    if statistics is not None:
-        metadata[ColumnField.STATISTICS] = STRUCT, statistics
-    return Encoded([header, *body.parts], metadata)
+    if kept:
+        metadata[ColumnField.STATISTICS] = STRUCT, kept
+    num_bytes = len(header) + body.num_bytes
+    indexed = [IndexedPage.of_numbers(num_bytes, len(rows), statistics)] if style.has_index else []
+    return Encoded([header, *body.parts], metadata, indexed)
 
 
 def _body_v1(rows: Array, level: int, codec: str) -> _Body:
@@ -145,9 +149,9 @@ def _body_v2(rows: Array, level: int, codec: str) -> _Body:
     return _Body(DATA_PAGE_V2, parts, num_bytes, data)
 
 
-def _header(body: _Body, statistics: Struct | None, *, has_checksum: bool) -> bytes:
+def _header(body: _Body, statistics: Struct, *, has_checksum: bool) -> bytes:
     data = dict(body.data)
-    if statistics is not None:
+    if statistics:
         field_id = DataField.STATISTICS if body.kind == DATA_PAGE else DataV2Field.STATISTICS
         data[field_id] = STRUCT, statistics
     header: Struct = {

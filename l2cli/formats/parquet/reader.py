@@ -55,6 +55,11 @@ class ParquetReader(Reader):
                 self._schema = parquet_file.schema_arrow
                 self._columns = single_columns(self._footer, self._schema)
             stack.pop_all()
+        if self._metadata.num_rows != self._footer.num_rows:
+            self.notes.append(
+                f"the footer says 0 rows and the row groups have {self._footer.num_rows:,}; "
+                "what is written says the latter"
+            )
 
     def close(self) -> None:
         """Close the file."""

@@ -1,8 +1,9 @@
 """The file's metadata for columns that get another dtype or length.
 
 Three places name them: the leaf of the Parquet schema; Arrow's own schema, which Arrow's
-writers put into the key-value metadata; and what pandas and Hugging Face put beside it. Only
-those words change: names, field ids, nullability and the shape of the tree stay.
+writers put into the key-value metadata; and what pandas, Hugging Face, Spark, Avro and Iceberg
+put beside it. Only those words change: names, field ids, nullability and the shape of the tree
+stay.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from l2cli.formats.arrow_schema import changed_schema, changed_words
+from l2cli.formats.parquet.embedded_schemas import changed_schemas
 from l2cli.formats.parquet.footer import ElementField, FileField, with_key_values
 from l2cli.formats.parquet.thrift import I32, LIST, STRUCT, Items, Struct
 
@@ -58,7 +60,7 @@ def changed_metadata(footer: Footer, changes: Sequence[Change[Columns]]) -> Stru
             stored = base64.b64decode(key_values[ARROW_SCHEMA])
             schema = changed_schema(pa.ipc.read_schema(pa.py_buffer(stored)), change)
             key_values[ARROW_SCHEMA] = base64.b64encode(schema.serialize())
-        key_values = changed_words(key_values, change)
+        key_values = changed_schemas(changed_words(key_values, change), change)
     if not changes:
         return footer.struct
     metadata = {**footer.struct, FileField.SCHEMA: (LIST, Items(STRUCT, elements))}

@@ -50,7 +50,7 @@ def merged_statistics(one: Struct, other: Struct) -> Struct:
     for field_id, choose in choices:
         bounds = [each[field_id][1] for each in (one, other) if field_id in each]
         if bounds:
-            merged[field_id] = BINARY, choose(bounds, key=_order)
+            merged[field_id] = BINARY, choose(bounds, key=order_of)
     if _NULL_COUNT in one and _NULL_COUNT in other:
         merged[_NULL_COUNT] = I64, one[_NULL_COUNT][1] + other[_NULL_COUNT][1]
     for field_id, bound in ((_MAX_EXACT, _MAX_VALUE), (_MIN_EXACT, _MIN_VALUE)):
@@ -60,7 +60,14 @@ def merged_statistics(one: Struct, other: Struct) -> Struct:
     return dict(sorted(merged.items()))
 
 
-def _order(bound: bytes) -> tuple[float, float]:
+def bounds_of(statistics: Struct) -> tuple[bytes, bytes] | None:
+    """Return the least and the greatest number of Statistics, encoded, where they have them."""
+    if _MIN_VALUE not in statistics:
+        return None
+    return statistics[_MIN_VALUE][1], statistics[_MAX_VALUE][1]
+
+
+def order_of(bound: bytes) -> tuple[float, float]:
     """Order encoded floats; -0.0 comes before 0.0."""
     (number,) = struct.unpack(_FLOAT_FORMATS[len(bound)], bound)
     return number, math.copysign(1.0, number)

@@ -14,6 +14,9 @@ that it doesn't know. This codec knows no fields at all: a struct is a mapping f
 ``STRUCT``                  a mapping again
 ==========================  ============================================================
 
+Type 0 is the end of a struct. Some writers give it to the elements of an empty list too, where
+it does no harm: there are none.
+
 Described in ``thrift-compact-protocol.md`` of Apache Thrift.
 """
 
@@ -110,7 +113,7 @@ def _struct(buffer: bytes, position: int, depth: int) -> tuple[Struct, int]:
             field_id, position = _integer(buffer, position, depth)
         if field_id in fields:
             raise ValueError(f"the metadata has field {field_id} twice")
-        if kind <= FALSE:  # a field's bool is in its header
+        if TRUE <= kind <= FALSE:  # a field's bool is in its header
             fields[field_id] = kind, kind == TRUE
         elif I16 <= kind <= I64 and buffer[position] < 0x80:  # most by far: save the call
             value = buffer[position]
@@ -146,6 +149,8 @@ def _items(buffer: bytes, position: int, depth: int) -> tuple[Items, int]:
     if size == 0x0F:
         size, position = decode_varint(buffer, position)
     _check_size(buffer, position, size)
+    if not size:  # an empty list has no elements, so some writers give them no type
+        return Items(kind, []), position
     decoder, elements = _DECODERS[kind], []
     for _ in range(size):
         element, position = decoder(buffer, position, depth + 1)

@@ -152,7 +152,7 @@ class ParquetWriter(Writer):
             encoded = self._encoded(change, window, results)
         for leaf, part in encoded:
             new = self._new.setdefault(leaf, _NewChunk(output.tell()))
-            new.metadata.add(part.metadata)
+            new.metadata.add(part)
             new.extents.append((output.tell(), part.num_bytes))
             output.writelines(part.pages)
         for leaf in change.columns.leaves:
@@ -222,7 +222,9 @@ class ParquetWriter(Writer):
             for offset, size in new.extents:
                 copy_bytes(self._spool, offset, offset + size, self._file)
         with as_format_error(self._source_path):
-            return replaced_chunk(chunk, new.metadata.in_place_of(chunk, start), start)
+            replaced = replaced_chunk(chunk, new.metadata.in_place_of(chunk, start), start)
+            self._annexes.add_index(replaced, start, new.metadata.indexed)
+        return replaced
 
     def _complete_group(self) -> None:
         group = self._group

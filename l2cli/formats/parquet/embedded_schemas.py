@@ -1,0 +1,74 @@
+"""The schemas that Spark, Avro and Iceberg keep as JSON in a file's key-value metadata.
+
+Their readers believe these, not Parquet's own schema: a column of another dtype has to be of
+that dtype there too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from l2cli.errors import DestinationError
+
+if TYPE_CHECKING:
+    from l2cli.formats.arrow_schema import Change
+    from l2cli.formats.parquet.columns import Columns
+
+_NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long"}
+_SPARK_NAMES = {**_NAMES, "int8": "byte", "int16": "short", "int32": "integer"}
+_SCHEMAS = {
+    b"org.apache.spark.sql.parquet.row.metadata": ("Spark", _SPARK_NAMES),
+    b"parquet.avro.schema": ("Avro", _NAMES),
+    b"avro.schema": ("Avro", _NAMES),
+    b"iceberg.schema": ("Iceberg", _NAMES),
+}
+_TYPE_KEYS = ("type", "elementType", "items", "element")
+"""What may stand before the name of a type; a ``name`` may be one by chance."""
+
+
+def changed_schemas(key_values: dict[bytes, bytes], change: Change[Columns]) -> dict[bytes, bytes]:
+    """Return the key-value metadata with the dtype that these schemas give columns changed.
+
+    Raises
+    ------
+    DestinationError
+        Where a schema has no name for the new dtype.
+    """
+    changed = dict(key_values)
+    for key, (program, names) in _SCHEMAS.items():
+        try:
+            schema = json.loads(key_values.get(key, b"null"))
+            fields = [field for field in schema["fields"] if _is_changed(field, change)]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue  # not as these programs write it
+        if not fields or change.dtype == change.columns.spec.dtype:
+            continue
+        if change.dtype not in names:
+            raise DestinationError(
+                f"the file's metadata hold {program}'s schema, which has no {change.dtype}; "
+                "use --dtype float32 or float64"
+            )
+        for field in fields:
+            old = names.get(change.columns.spec.dtype, "")
+            field["type"] = _renamed(field["type"], old, names[change.dtype])
+        changed[key] = json.dumps(schema, separators=(",", ":")).encode()
+    return changed
+
+
+def _is_changed(field: Any, change: Change[Columns]) -> bool:
+    return field["name"] in [each.name for each in change.columns.fields]
+
+
+def _renamed(described: Any, old: str, new: str) -> Any:
+    """Return the description of a type, with the type called ``old`` called ``new``."""
+    if isinstance(described, list):
+        return [_renamed(each, old, new) for each in described]
+    if isinstance(described, dict):
+        if "fields" in described:  # a list of Avro's, whose elements are records of one field
+            return {**described, "fields": _renamed(described["fields"], old, new)}
+        return {
+            key: _renamed(value, old, new) if key in _TYPE_KEYS else value
+            for key, value in described.items()
+        }
+    return new if described == old else described
