@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.errors import DestinationError
+from l2cli.errors import DestinationError, reason
 from l2cli.siblings import remove_abandoned, sibling_prefix, temporary_folder
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ def replacing(destination: Path, *, like: Path | None, overwrite: bool) -> Itera
 def check_destination(destination: Path, *, overwrite: bool) -> None:
     """Raise ``DestinationError`` where :func:`replacing` would, without writing anything."""
     target = Path(os.path.realpath(destination))
-    if target.is_dir():
+    if os.path.isdir(target):
         raise DestinationError(f"{destination} is a folder, expected a file name")
-    if os.path.lexists(target) and not target.is_file():
+    if os.path.lexists(target) and not os.path.isfile(target):
         raise DestinationError(f"{destination} is not a regular file; name one to write")
-    if target.exists() and not overwrite:
+    if os.path.exists(target) and not overwrite:
         raise DestinationError(
             f"{destination} exists; replace it with --overwrite, or name another"
         )
@@ -75,7 +75,7 @@ def check_parent(target: Path, destination: Path) -> None:
     destination
         What the user calls it.
     """
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise DestinationError(f"{destination}: there is no folder {target.parent}; make it first")
     if not os.access(target.parent, os.W_OK):
         raise DestinationError(f"{destination}: no permission to write in {target.parent}")
@@ -103,14 +103,31 @@ def temporary_file(*, named: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def write_errors(label: str, consequence: str = "nothing of it was left") -> Iterator[None]:
+    """Name what the system refused to write; a pipe that nobody reads is left to the caller.
+
+    Parameters
+    ----------
+    consequence
+        What that means for it.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise DestinationError(f"{label} can't be written: {reason(exc)}; {consequence}") from exc
+
+
+@contextlib.contextmanager
 def temporary_errors() -> Iterator[None]:
     """Say where it was that the system refused to write a temporary file."""
     try:
         yield
     except OSError as exc:
         raise DestinationError(
-            f"a temporary file can't be written in {tempfile.gettempdir()}: "
-            f"{exc.strerror or exc}; name a folder with more room in TMPDIR"
+            f"a temporary file can't be written in {tempfile.gettempdir()}: {reason(exc)}; "
+            "name a folder with more room in TMPDIR"
         ) from exc
 
 
@@ -172,7 +189,7 @@ def _create_sibling(target: Path, destination: Path) -> tuple[Path, int]:
         except FileExistsError:
             continue
         except OSError as exc:
-            raise DestinationError(f"{destination} can't be written: {exc.strerror}") from exc
+            raise DestinationError(f"{destination} can't be written: {reason(exc)}") from exc
 
 
 def _publish(sibling: Path, target: Path, model: Path | None) -> None:

@@ -8,7 +8,13 @@ import shutil
 from abc import ABC, abstractmethod
 from typing import IO, TYPE_CHECKING, Protocol
 
-from l2cli.atomic import check_destination, replacing, temporary_errors, temporary_file
+from l2cli.atomic import (
+    check_destination,
+    replacing,
+    temporary_errors,
+    temporary_file,
+    write_errors,
+)
 from l2cli.errors import DestinationError, OptionError
 from l2cli.formats import by_suffix
 from l2cli.inlet import widen_pipe
@@ -94,7 +100,7 @@ class FileDestination(Destination):
 
     def copy(self, source: Path, like: Path | None) -> None:
         with (
-            _system_errors(self.label, "nothing of it was left"),
+            write_errors(self.label),
             replacing(self._path, like=like, overwrite=self._overwrite) as sibling,
         ):
             shutil.copyfile(source, sibling)
@@ -102,7 +108,7 @@ class FileDestination(Destination):
     @contextlib.contextmanager
     def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[tuple[Writer, Path | None]]:
         with (
-            _system_errors(self.label, "nothing of it was left"),
+            write_errors(self.label),
             replacing(self._path, like=like, overwrite=self._overwrite) as sibling,
             _naming(self._path, sibling),
             plan.writer(sibling) as writer,
@@ -135,7 +141,7 @@ class StreamDestination(Destination):
 
     def copy(self, source: Path, like: Path | None) -> None:
         with (
-            _system_errors(self.label, "what it got is incomplete"),
+            write_errors(self.label, "what it got is incomplete"),
             self._reopened() as stream,
             source.open("rb") as file,
         ):
@@ -148,7 +154,7 @@ class StreamDestination(Destination):
 
     @contextlib.contextmanager
     def opened(self, plan: OpensWriters, like: Path | None) -> Iterator[tuple[Writer, Path | None]]:
-        with _system_errors(self.label, "what it got is incomplete"):
+        with write_errors(self.label, "what it got is incomplete"):
             stream = self._reopened()
             direct = plan.stream_writer(stream)
             with stream:
@@ -179,7 +185,7 @@ class NamedStreamDestination(StreamDestination):
         number = descriptor(self._path)
         if number is None:
             return
-        with _system_errors(self.label, "nothing was written"):
+        with write_errors(self.label, "nothing was written"):
             os.fstat(number)
         if os.isatty(number):
             raise OptionError(
@@ -199,16 +205,3 @@ def _naming(target: Path, sibling: Path) -> Iterator[None]:
         yield
     except DestinationError as exc:
         raise DestinationError(str(exc).replace(str(sibling), str(target))) from exc
-
-
-@contextlib.contextmanager
-def _system_errors(label: str, consequence: str) -> Iterator[None]:
-    """Name the destination where the system refuses to write: readers name their own errors."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as exc:
-        raise DestinationError(
-            f"{label} can't be written: {exc.strerror or exc}; {consequence}"
-        ) from exc

@@ -20,7 +20,11 @@ expected, and what to do.
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class L2NormError(Exception):
@@ -61,6 +65,32 @@ class RowError(SourceError):
 
 class DestinationError(L2NormError):
     """A destination could not be written. Nothing of it is left behind."""
+
+
+def reason(error: OSError) -> str:
+    """Return why the system refused: in its own words, without those of a library around them."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether the system refused to write for want of room, or because of a quota.
+
+    Then nothing else that is written to the same place fares better.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return True
+        error = error.__cause__
+    return False
+
+
+def message_of(error: BaseException) -> str:
+    """Return what to say of an error to people, in one line."""
+    if isinstance(error, L2NormError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {reason(error)}"
+    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
 
 
 def crash_message(subject: str, exit_code: int, consequence: str = "nothing was written") -> str:

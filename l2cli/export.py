@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,16 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from l2cli.arguments import axes_of, check_arguments
 from l2cli.arrays import numpy_dtype
-from l2cli.atomic import check_destination, replacing
+from l2cli.atomic import check_destination, replacing, temporary_errors, write_errors
 from l2cli.atomic_folder import check_folder, replacing_folder
-from l2cli.errors import DestinationError, OptionError
+from l2cli.errors import OptionError
 from l2cli.forking import check_not_forked
 from l2cli.graph import import_keras, load_backend
 from l2cli.siblings import temporary_folder
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
 
     from l2cli.arguments import Axis
 
@@ -117,7 +115,7 @@ def export_model(
     check_not_forked("l2cli.export_model")
     import_keras(load_backend(form.backend).name)
     model = form.build(shape, axis, epsilon, dtype)
-    with _system_errors(destination):
+    with write_errors(str(destination)):
         form.write(model, destination, overwrite=overwrite)
     lines: list[str] = []
     model.summary(print_fn=lines.append)
@@ -165,7 +163,8 @@ class _KerasFile(_Form):
             temporary_folder() as folder,
         ):
             path = folder / "model.keras"
-            model.save(path)
+            with temporary_errors():
+                model.save(path)
             shutil.copyfile(path, sibling)
 
 
@@ -181,7 +180,13 @@ class _SavedModel(_Form):
 
     def write(self, model: Any, destination: Path, *, overwrite: bool) -> None:
         with replacing_folder(destination, marker=self._marker, overwrite=overwrite) as folder:
-            model.export(str(folder), format="tf_saved_model", verbose=False)
+            try:
+                model.export(str(folder), format="tf_saved_model", verbose=False)
+            except Exception as exc:
+                if not type(exc).__module__.startswith("tensorflow"):
+                    raise
+                # Its own classes for what the system refuses: "CALL; REASON [Op:NAME]".
+                raise OSError(str(exc).rpartition("; ")[2].partition(" [Op")[0]) from exc
 
 
 class _StableHlo(_Form):
@@ -241,11 +246,3 @@ def _check(shape: tuple[int, ...], axis: Axis, epsilon: float, dtype: str) -> No
         raise OptionError(str(exc)) from exc
     if not all(isinstance(length, int) and length > 0 for length in shape):
         raise OptionError(f"shape is {shape}, expected lengths of 1 or more")
-
-
-@contextlib.contextmanager
-def _system_errors(destination: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise DestinationError(f"{destination} can't be written: {exc.strerror or exc}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ class Input:
     @property
     def num_bytes(self) -> int:
         """Bytes of the file; 0 for a stream."""
-        if isinstance(self.place, Path) and self.place.is_file():
+        if isinstance(self.place, Path) and os.path.isfile(self.place):
             return self.place.stat().st_size
         return 0
 
@@ -106,7 +107,7 @@ def list_inputs(
         raise OptionError(f"--against compares with one SOURCE, not {len(sources)}")
     inputs = Inputs()
     for source in sources:
-        if isinstance(source, Path) and source.is_dir():
+        if isinstance(source, Path) and os.path.isdir(source):
             _list_folder(inputs, source, options, source_format, against)
         elif against is None:
             inputs.found.append(Input(source, source_format))
@@ -122,7 +123,7 @@ def _list_folder(
     source_format: str | None,
     against: Path | Readable | None,
 ) -> None:
-    if against is not None and not (isinstance(against, Path) and against.is_dir()):
+    if against is not None and not (isinstance(against, Path) and os.path.isdir(against)):
         raise OptionError(f"{folder} is a folder, and {label(against)} is not; name two folders")
     listing = list_folder(str(folder))
     inputs.notes += listing.notes

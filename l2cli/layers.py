@@ -54,11 +54,13 @@ def l2_normalize(x: Any, axis: Axis = -1, epsilon: float = 1e-12) -> Any:
 
     Raises:
         ValueError: If ``axis`` or ``epsilon`` is out of range.
-        TypeError: If ``x`` is not of a float dtype.
+        TypeError: If ``x`` is not of a float dtype, or a masked array.
     """
     if isinstance(x, keras.KerasTensor):
         return L2Normalize(axis, epsilon).symbolic_call(x)
     axis, epsilon = checked_axis(axis), checked_epsilon(epsilon)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("x is a masked array, which a tensor can't be; l2cli.normalize takes it")
     check_not_forked("l2cli.l2_normalize")
     if isinstance(x, np.ndarray):
         return _normalized_array(x, axis, epsilon)

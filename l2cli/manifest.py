@@ -8,6 +8,7 @@ do harm: its shard is done again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -161,7 +162,9 @@ class Manifest:
 
     def _append(self, line: dict[str, Any]) -> None:
         # One write a line: what a crash leaves is whole lines, and perhaps one that is torn.
-        os.write(self._file, json.dumps(line).encode() + b"\n")
+        content = json.dumps(line).encode() + b"\n"
+        if os.write(self._file, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def make_header(

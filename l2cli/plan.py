@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from l2cli.companions import find_companions
 from l2cli.errors import DestinationError, OptionError, SourceError
 from l2cli.formats import by_suffix, by_word
 from l2cli.report import brief
@@ -195,13 +196,22 @@ def _plan_folder(
         ShardReport(prefix + name, "failed", 0, error=f"{source / name} {message}")
         for name, message in listing.failures
     ]
+    companions = find_companions(
+        str(source),
+        listing,
+        options,
+        exclude=wishes.exclude,
+        in_place=wishes.in_place,
+        only_shards=wishes.only_arrays or bool(wishes.destination_format),
+    )
+    plan.notes += companions.notes
     real_root = os.path.realpath(plan.root)
     untouched = []
-    for file in listing.files:
-        action = _action(file, wishes)
+    for file in companions.files:
+        action = "rewrite" if file.name in companions.rewritten else _action(file, wishes)
         if action == "copy":
             plan.not_read.append(prefix + file.name)
-        if wishes.in_place and (action != "normalize" or file.outside):
+        if wishes.in_place and (action not in ("normalize", "rewrite") or file.outside):
             untouched += [file.name] if file.outside else []
             continue
         if wishes.only_arrays and action == "copy":

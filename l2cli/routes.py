@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from l2cli.destinations import (
     NamedStreamDestination,
     StreamDestination,
 )
-from l2cli.errors import OptionError
-from l2cli.formats import Format, by_suffix, by_word
+from l2cli.errors import FormatError, OptionError
+from l2cli.formats import Format, by_suffix, by_word, detect
 from l2cli.formats.hints import compressed, foreign
 from l2cli.sources import Source, find_source
 from l2cli.streams import is_stream
@@ -192,7 +193,7 @@ def _resolve(
             raise OptionError(f"{source} is {what}; rename it first: mv {old} {new}")
         return source
     target = _default(source, source_kind, asked) if destination is None else destination
-    if isinstance(target, Path) and target.exists() and target.samefile(source):
+    if isinstance(target, Path) and os.path.exists(target) and target.samefile(source):
         raise OptionError(f"{target} is the source itself; to replace it, say --in-place")
     return target
 
@@ -210,12 +211,18 @@ def _default(source: Path, source_kind: Format, asked: Format | None) -> Path:
 
 
 def misnamed(source: Path, kind: Format) -> str:
-    """Return what a source is and what its suffix says, empty where the two agree."""
+    """Return what a source is and what its suffix says; empty where the two agree.
+
+    Empty too where it isn't of ``kind`` either, which its reader says better.
+    """
     named = by_suffix(source)
     other = foreign(source) or (f"a file of {compressed(source)}" if compressed(source) else "")
     if named is not None:
         other = "" if named.word == kind.word else named.name
-    return f"{kind.name} inside, but named like {other}" if other else ""
+    with contextlib.suppress(FormatError):
+        if other and detect(source) is kind:
+            return f"{kind.name} inside, but named like {other}"
+    return ""
 
 
 def _renamed(source: Path, kind: Format) -> Path:

@@ -21,6 +21,7 @@ from l2cli.array_names import (
 from l2cli.arrays import FLOAT_DTYPES, ITEM_SIZES
 from l2cli.errors import NoArrayError, OtherArraysError, SelectionError
 from l2cli.report import brief, shape_text
+from l2cli.suggestions import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,8 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
         names = " or ".join(map(selector, preferred[:4]))
         raise SelectionError(
             f"{reader.path} holds {len(preferred)} arrays that could be meant; choose with "
-            f"{names}{' …' if len(preferred) > 4 else ''}; -s may be given more than once"
+            f"{names}{' …' if len(preferred) > 4 else ''}; -s may be given more than once, "
+            "and -s '*' takes all"
         )
     _note_left(reader, [array for array in candidates if array not in preferred])
     return preferred
@@ -251,7 +253,9 @@ def _named(reader: Reader, arrays: list[ArraySpec], patterns: Sequence[str]) -> 
         if found and not usable:
             raise SelectionError(f"{reader.path}, {found[0].label}: {_reason(found[0])}")
         if not usable:
-            message = _listing(f"{reader.path} holds no array '{pattern}'", reader, arrays)
+            meant = suggestion(pattern, [array.name for array in arrays])
+            missing = f"{reader.path} holds no array '{pattern}'{f'; {meant}' if meant else ''}"
+            message = _listing(missing, reader, arrays)
             raise (OtherArraysError if _other_arrays(arrays) else NoArrayError)(message)
         chosen |= {array.name: array for array in usable}
     order = {array.name: index for index, array in enumerate(arrays)}

@@ -26,9 +26,11 @@ from l2cli.errors import (
     NoArrayError,
     OtherArraysError,
     SourceError,
+    is_disk_full,
 )
 from l2cli.formats import by_word, detect
 from l2cli.normalization import normalize
+from l2cli.rewriting import rewrite
 from l2cli.routes import Route, wanted_kind
 from l2cli.siblings import sibling_prefix
 from l2cli.sources import FileSource, open_source
@@ -42,10 +44,18 @@ if TYPE_CHECKING:
     from l2cli.report import Report
     from l2cli.survey import FoundArray, ShardChoice
 
-    Action = Literal["normalize", "copy", "link", "survey"]
+    Action = Literal["normalize", "copy", "link", "survey", "rewrite"]
     Fingerprint = tuple[int, int]
     Status = Literal[
-        "done", "copied", "bystander", "not read", "skipped", "left out", "failed", "surveyed"
+        "done",
+        "copied",
+        "rewritten",
+        "bystander",
+        "not read",
+        "skipped",
+        "left out",
+        "failed",
+        "surveyed",
     ]
 
 _FINE_TICK, _COARSE_TICK = 20_000_000, 2_000_000_000
@@ -62,7 +72,8 @@ class ShardTask:
         Its path in the store.
     action
         ``normalize`` what is in it (or copy it, if it turns out to hold no array), ``copy`` it,
-        make a ``link`` like it, or only tell what would be taken from it (``survey``).
+        make a ``link`` like it, only tell what would be taken from it (``survey``), or
+        ``rewrite`` it for the shards that it describes, when they are done.
     fingerprint
         Size in bytes and time of change in nanoseconds of the source.
     copy_destination
@@ -121,7 +132,8 @@ class ShardReport:
     Attributes
     ----------
     status
-        ``done`` (normalized), ``copied`` (it holds no vectors), ``bystander`` (it holds arrays
+        ``done`` (normalized), ``rewritten`` (it describes shards that were),
+        ``copied`` (it holds no vectors), ``bystander`` (it holds arrays
         that are not the store's vectors), ``not read`` (of a format that is not read),
         ``skipped`` (dealt with by an earlier run), ``left out`` (it holds no vectors, and only
         those are wanted) or ``failed``. A bystander and what is not read are copied, unless only
@@ -140,6 +152,8 @@ class ShardReport:
         The temporary sibling that holds the result, if it is not published yet.
     found
         What would be taken from it, where that was the task.
+    disk_full
+        Whether it failed because there is no room left, so that no shard would fare better.
     """
 
     name: str
@@ -153,6 +167,7 @@ class ShardReport:
     traceback: str = ""
     reason: str = ""
     found: tuple[FoundArray, ...] = ()
+    disk_full: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
@@ -164,9 +179,22 @@ class ShardReport:
         return held | (self.report.as_dict() if self.report else {})
 
 
-def failed(task: ShardTask, message: str, trace: str = "") -> ShardReport:
-    """Return the report of a task that came to nothing."""
-    return ShardReport(task.name, "failed", task.num_bytes, error=message, traceback=trace)
+def failed(task: ShardTask, message: str, cause: BaseException | None = None) -> ShardReport:
+    """Return the report of a task that came to nothing.
+
+    Parameters
+    ----------
+    cause
+        The error that it came to nothing by, if there was one.
+    """
+    return ShardReport(
+        task.name,
+        "failed",
+        task.num_bytes,
+        error=message,
+        traceback="".join(traceback.format_exception(cause)) if cause else "",
+        disk_full=is_disk_full(cause),
+    )
 
 
 def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = None) -> ShardReport:
@@ -185,14 +213,18 @@ def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = Non
         message = str(exc)
         if not any(path in message for path in (task.source, task.destination)):
             message = f"{task.source}: {message}"
-        return failed(task, message, traceback.format_exc())
+        return failed(task, message, exc)
     except Exception as exc:
         message = f"{task.source}: unexpected {type(exc).__name__}: {exc}; --debug shows where"
-        return failed(task, message, traceback.format_exc())
+        if is_disk_full(exc):
+            message = f"{task.destination} can't be written: {exc}"
+        return failed(task, message, exc)
 
 
 def is_native(task: ShardTask) -> bool:
     """Whether a C library is to parse the source, told by its first bytes, whatever its name."""
+    if task.action == "rewrite":
+        return task.source.endswith("_metadata")  # a Parquet file; the others are JSON
     try:
         kind = _source_kind(task) if task.action in ("normalize", "survey") else None
     except L2NormError:
@@ -220,6 +252,8 @@ def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardR
         _keep_inside(task)
     if task.action == "link":
         return _link(task)
+    if task.action == "rewrite":
+        return _rewrite(task)
     kind = None if task.action == "copy" else _source_kind(task)
     if kind is None:
         return _without_vectors(task, "not read")
@@ -281,10 +315,7 @@ def _normalize(
     task: ShardTask, kind: Format, progress: Callable[[int, int], None] | None
 ) -> ShardReport:
     young = _is_young(task.fingerprint)
-    destination, staged = Path(task.destination), ""
-    if task.stage and not task.dry_run:
-        destination = destination.with_name(f"{sibling_prefix(os.getpid())}staged")
-        staged = str(destination)
+    destination, staged = _staged(task)
     route = _route(task, kind, destination)
     report = normalize(
         route, task.options, choice=task.choice, dry_run=task.dry_run, progress=progress
@@ -297,6 +328,31 @@ def _normalize(
         "done",
         task.num_bytes,
         report=report,
+        result=fingerprint(str(destination)),
+        digest=digest(task.source) if young and not task.in_place else "",
+        staged=staged,
+    )
+
+
+def _staged(task: ShardTask) -> tuple[Path, str]:
+    """Return where the result goes, and that again where it isn't published yet."""
+    destination = Path(task.destination)
+    if not task.stage or task.dry_run:
+        return destination, ""
+    destination = destination.with_name(f"{sibling_prefix(os.getpid())}staged")
+    return destination, str(destination)
+
+
+def _rewrite(task: ShardTask) -> ShardReport:
+    source, young = Path(task.source), _is_young(task.fingerprint)
+    destination, staged = _staged(task)
+    if not task.dry_run:
+        with replacing(destination, like=source, overwrite=True) as sibling:
+            rewrite(source, sibling, Path(task.destination).parent, task.options)
+    return ShardReport(
+        task.name,
+        "rewritten",
+        task.num_bytes,
         result=fingerprint(str(destination)),
         digest=digest(task.source) if young and not task.in_place else "",
         staged=staged,
@@ -325,7 +381,8 @@ def _copy(task: ShardTask, status: Status, reason: str) -> ShardReport:
         try:
             _copy_file(source, destination, overwrite=task.overwrite)
         except OSError as exc:
-            raise SourceError(f"{source} can't be copied: {exc.strerror or exc}") from exc
+            what = f"{source} can't be copied to {destination}"
+            raise SourceError(f"{what}: {exc.strerror or exc}") from exc
     return ShardReport(
         task.name,
         status,

@@ -13,12 +13,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from l2cli.errors import DestinationError, NoArrayError
+from l2cli.errors import DestinationError, NoArrayError, is_disk_full
 from l2cli.formats import full_suffix
 from l2cli.manifest import Manifest, has_manifest, make_header, peek, recorded_choice
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions, make_plan
 from l2cli.report import Counts, brief, short_rows, suffixes_text
+from l2cli.settled import Settled
 from l2cli.shards import ShardReport, failed
 from l2cli.siblings import is_abandoned
 from l2cli.survey import StoreChoice, choose, families_of, sampled
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[["ShardReport | StoreProgress"], None]
 
-_STATUSES = ("done", "copied", "bystander", "left out", "skipped", "failed", "not read")
+_STATUSES = (
+    "done",
+    "copied",
+    "rewritten",
+    "bystander",
+    "left out",
+    "skipped",
+    "failed",
+    "not read",
+)
 _TEXTS = {
     "bystander": ("bystander", "bystanders"),
     "not read": ("file not read", "files not read"),
@@ -76,6 +86,8 @@ class StoreReport:
         What is normalized in the store; ``None`` where each file was named.
     counts
         The rows that were normalized by this run.
+    disk_full
+        Whether the run stopped early, because there was no room left.
     num_bytes
         Bytes of the source files that this run dealt with.
     notes
@@ -93,12 +105,15 @@ class StoreReport:
     num_bytes: int = 0
     seconds: float = 0.0
     dry_run: bool = False
+    disk_full: bool = False
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """4 where a shard failed, else 0."""
+        """3 where the run stopped early, else 4 where a shard failed, else 0."""
+        if self.disk_full:
+            return 3
         return 4 if self.shards.get("failed") else 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -266,8 +281,11 @@ def _make_folders(plan: Plan) -> None:
         if os.path.islink(path) or os.path.dirname(name) in barred:
             barred.add(name)  # A link might lead out of the destination.
             continue
-        with contextlib.suppress(OSError):
+        try:
             os.mkdir(path)
+        except OSError as exc:
+            if is_disk_full(exc):
+                raise DestinationError(f"{path} can't be made: {exc.strerror}") from exc
 
 
 def _decide(
@@ -356,6 +374,7 @@ class _Run:
         self._done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
+        self._settled = Settled()
         self.num_normalized = 0
         self.bystanders: dict[str, str] = {}
         self._short: dict[str, int] = {}
@@ -373,14 +392,18 @@ class _Run:
             for task, outcome in reports:
                 report = self._publish(task, outcome)
                 self._count(report)
-                if report.status == "failed" and wishes.fail_fast:
+                self._report.disk_full = report.disk_full
+                if report.disk_full or (report.status == "failed" and wishes.fail_fast):
                     break
+        self._rewrite_companions(runner)
         if self.bystanders:
             few = brief(list(self.bystanders))
             self._report.notes.append(
                 f"{few}: other arrays than the store's vectors, which stay as they are; "
                 "l2norm inspect lists them, and -s takes what it names"
             )
+        if self._report.disk_full:
+            self._note_full(len(tasks))
         for note, names in self._notes.items():
             self._report.notes.append(f"{_first_and_more(names)}: {note}")
 
@@ -391,15 +414,40 @@ class _Run:
             self._report.warnings.append(f"{_first_and_more(list(self._short))}: {note}")
             self._report.notes += self._report.warnings
 
+    def _note_full(self, num_tasks: int) -> None:
+        shards = self._report.shards
+        begun = sum(shards.values()) - shards["skipped"] - len(self._plan.failures)
+        self._report.notes.append(
+            f"stopped, because there is no room left to write in, with {num_tasks - begun:,} files "
+            "to go; make room, and run the same again to go on from here"
+        )
+
     def _skip_done(self) -> Iterator[ShardTask]:
         for task in self._plan.tasks:
+            if task.action == "rewrite":
+                continue
             record = self._records.get(task.name)
             if record is not None and record.holds(task):
+                self._settled.add_earlier(task.name, record.status)
                 self.num_normalized += record.status == "done"
                 self._count_short(task.name, record.num_short)
                 self._count(ShardReport(task.name, "skipped", task.num_bytes))
             else:
                 yield task
+
+    def _rewrite_companions(self, runner: Runner) -> None:
+        """Write the files anew that describe shards, once all of those are done."""
+        due = []
+        for task, report in self._settled.companions(self._plan.tasks, self._records):
+            if report is not None:
+                self._count(report)
+            else:
+                due.append(task)
+        with contextlib.closing(runner.run(due, self._progress)) as reports:
+            for task, report in reports:
+                is_copy = report.status == "not read"  # They are known, whatever their suffix.
+                outcome = replace(report, status="copied") if is_copy else report
+                self._count(self._publish(task, outcome))
 
     def _choose_runner(self, jobs: int) -> Runner:
         lock = [self._manifest.fileno()] if self._manifest else []
@@ -409,16 +457,17 @@ class _Run:
         """Note what is done. A staged result is noted first, then published: see ``Record``."""
         if self._manifest is None or report.status == "failed" or task.dry_run:
             return report
-        if not report.staged:
-            self._manifest.add(task, report)
-            return report
         try:
+            if not report.staged:
+                self._manifest.add(task, report)
+                return report
             _keep_owner(task.destination, report.staged)
             self._manifest.add(task, report, flush=True)
             os.replace(report.staged, task.destination)
         except OSError as exc:
             _remove(report.staged)
-            return failed(task, f"{task.destination} can't be replaced: {exc.strerror or exc}")
+            what = "replaced" if report.staged else "noted as done"
+            return failed(task, f"{task.destination} can't be {what}: {exc.strerror or exc}", exc)
         except BaseException:
             _remove(report.staged)
             raise
@@ -433,6 +482,7 @@ class _Run:
             self.bystanders[report.name] = report.reason
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
+        self._settled.add(report)
         if report.report is not None:
             self._count_short(report.name, report.report.num_short)
             for array in report.report.arrays:

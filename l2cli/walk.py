@@ -137,7 +137,7 @@ class _Walk:
         self.listing.files = kept
 
     def _take(self, entry: os.DirEntry[str], name: str) -> None:
-        if _matches(name, self._exclude):
+        if matches(name, self._exclude):
             return
         if entry.is_dir(follow_symlinks=False):
             if entry.name.startswith(".") and not self._hidden:
@@ -145,9 +145,9 @@ class _Walk:
                 return
             self.listing.folders.append(name)
             self.visit(f"{name}/")
-        elif _is_hidden(name) and not _matches(name, self._hidden):
+        elif _is_hidden(name) and not matches(name, self._hidden):
             self._leave_out("hidden", name)
-        elif not self._include or _matches(name, self._include):
+        elif not self._include or matches(name, self._include):
             self._take_file(entry, name)
 
     def _take_file(self, entry: os.DirEntry[str], name: str) -> None:
@@ -177,7 +177,8 @@ def _is_hidden(path: str) -> bool:
     return path.startswith(".") or "/." in path
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether one of some globs matches a path in a folder, or a folder that it is in."""
     if not patterns:
         return False
     return any(

@@ -155,8 +155,11 @@ def test_a_destination_is_overwritten_only_on_request(source: Path) -> None:
 
 def test_a_misleading_suffix_converts_nothing(source: Path) -> None:
     source = source.rename(source.with_suffix(".parquet"))
-    assert l2norm("normalize", source).code == 0
-    assert np.load(source.with_name("x.normalized.parquet")).shape == (200, 20)
+    done = l2norm("normalize", source)
+    assert done.code == 2
+    assert "x.parquet is npy inside, but named like Parquet; name the result: -o " in done.err
+    assert l2norm("normalize", source, "--to", "npy").code == 0
+    assert np.load(source.with_name("x.normalized.npy")).shape == (200, 20)
 
 
 def test_empty_arrays_need_no_backend(tmp_path: Path) -> None:

@@ -103,3 +103,11 @@ def test_a_name_that_says_nothing_else_stays(tmp_path: Path, name: str) -> None:
     expected = tmp_path / f"{source.stem}.normalized{source.suffix}"
     assert find_route(source).destination.label == str(expected)
     assert find_route(source, in_place=True).kind.name == "npy"
+
+
+def test_a_format_that_was_named_is_believed_where_it_is_true(tmp_path: Path) -> None:
+    source = _save(tmp_path / "x.parquet", "npy")
+    with pytest.raises(OptionError, match="npy inside, but named like Parquet"):
+        find_route(source, source_format="npy")
+    assert find_route(source, source_format="npz").kind.name == "npz"  # Its reader says better.
+    assert find_route(source, tmp_path / "y.npy", source_format="npy").kind.name == "npy"

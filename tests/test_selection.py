@@ -116,3 +116,8 @@ def test_an_array_that_can_not_be_taken_says_why() -> None:
         _select([_array("text", refusal="strings")])
     with pytest.raises(SelectionError, match="it is empty"):
         _select([])
+
+
+def test_a_misspelt_name_is_answered_with_the_like_of_it() -> None:
+    with pytest.raises(SelectionError, match=r"no array 'embeding'; did you mean 'embedding'\?;"):
+        _select([_array("embedding"), _array("ids", "int64")], "embeding")

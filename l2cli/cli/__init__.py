@@ -16,7 +16,8 @@ import click
 from l2cli import __version__
 from l2cli.cli import interruption
 from l2cli.cli.terminal import answer, open_streams, say
-from l2cli.errors import DestinationError, L2NormError, OptionError
+from l2cli.errors import DestinationError, OptionError, message_of
+from l2cli.suggestions import suggestion
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
@@ -41,6 +42,8 @@ class _LazyGroup(click.Group):
             raise click.UsageError(
                 f"'{name}' is no command; did you mean l2norm normalize {shlex.quote(name)}?", ctx
             )
+        if name not in self.names and (hint := suggestion(name, self.names)):
+            raise click.UsageError(f"No such command '{name}'; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -124,19 +127,11 @@ def _fail(exc: Exception) -> int:
         import traceback
 
         traceback.print_exception(exc)
-    message = _message(exc)
+    message = message_of(exc)
     say(f"l2norm: {message}")
     if "--json" in sys.argv:
         _answer_error(message)
     return EXIT_USAGE if isinstance(exc, OptionError) else EXIT_FAILED
-
-
-def _message(exc: Exception) -> str:
-    if isinstance(exc, OSError) and exc.filename is not None:
-        return f"{exc.filename}: {exc.strerror}"
-    if isinstance(exc, L2NormError):
-        return str(exc)
-    return f"unexpected {type(exc).__name__}: {exc}; --debug shows where"
 
 
 def _answer_error(message: str) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from l2cli.cli.options import debug_option, device_option, progress_option
+from l2cli.cli.options import PATH, debug_option, device_option, progress_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command(short_help="How fast this machine is, against a plain copy.")
-@click.argument("folder", default=".", type=click.Path(path_type=Path))
+@click.argument("folder", default=".", type=PATH)
 @click.option(
     "--size",
     "megabytes",

@@ -11,6 +11,7 @@ import click
 
 from l2cli.cli.options import (
     FORMAT,
+    PATH,
     allow_external_option,
     axis_option,
     backend_option,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Are these unit rows? Exit code 0 yes, 1 no.")
-@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=PATH)
 @click.option(
     "-s",
     "--select",
@@ -69,13 +70,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="Draw the norms, as .png or .svg; pip install 'l2cli[plot]'.",
 )
 @click.option(
     "--report",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="Write a page with figures and pictures, as .html.",
 )
@@ -163,7 +164,7 @@ def _check_pictures(plot: Path | None, report: Path | None, *, overwrite: bool) 
 def _write_pictures(
     found: CheckReport, plot: Path | None, report: Path | None, *, overwrite: bool
 ) -> None:
-    from l2cli.atomic import replacing
+    from l2cli.atomic import replacing, write_errors
 
     if plot is not None:
         import logging
@@ -171,12 +172,19 @@ def _write_pictures(
         from l2cli.plot import plot as draw_plot
 
         logging.getLogger("matplotlib").setLevel(logging.ERROR)  # It tells of its font cache.
-        with replacing(plot, like=None, overwrite=overwrite) as path, path.open("wb") as file:
+        with (
+            write_errors(str(plot)),
+            replacing(plot, like=None, overwrite=overwrite) as path,
+            path.open("wb") as file,
+        ):
             draw_plot(found, file, plot.suffix.lower())
     if report is not None:
         from l2cli.page import page
 
-        with replacing(report, like=None, overwrite=overwrite) as path:
+        with (
+            write_errors(str(report)),
+            replacing(report, like=None, overwrite=overwrite) as path,
+        ):
             path.write_text(page(found), encoding="utf-8")
 
 

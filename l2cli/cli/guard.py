@@ -17,7 +17,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from l2cli.cli.interruption import SIGNALS, Interrupted, check, note
-from l2cli.errors import FormatError, L2NormError, crash_message
+from l2cli.errors import FormatError, L2NormError, crash_message, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ def _answer(work: Callable[[], Any]) -> tuple[str, Any]:
         exc.add_note(traceback.format_exc())
         return "error", exc
     except BaseException as exc:
-        error = L2NormError(f"unexpected {type(exc).__name__}: {exc}; --debug shows where")
+        error = L2NormError(message_of(exc))
         error.add_note(traceback.format_exc())
         return "error", error
     finally:

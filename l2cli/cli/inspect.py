@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from l2cli.cli.options import debug_option
+from l2cli.cli.options import PATH, debug_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from l2cli.inspection import FamilyInspection, Inspection, StoreInspection
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="What is in a file or folder, what would be taken, and why.")
-@click.argument(
-    "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=PATH)
 @click.option("--allow-external", is_flag=True, help="Look into other files that HDF5 points to.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a source.")
 @debug_option

@@ -13,6 +13,7 @@ import click
 
 from l2cli.cli.options import (
     FORMAT,
+    PATH,
     allow_external_option,
     axis_option,
     backend_option,
@@ -36,7 +37,7 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout")
 
 
 @click.command(short_help="Make every vector in a file a unit vector.")
-@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=PATH)
 @click.option(
     "-o",
     "--output",
@@ -94,7 +95,7 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout")
 )
 @click.option(
     "--norms",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PATH",
     help="Write the norms that the rows had to an .npy; of a folder, to a folder of such.",
 )

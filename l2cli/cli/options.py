@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from l2cli.errors import OptionError
 
+PATH = click.Path(path_type=Path, readable=False)
+"""One that can't be read is no misuse: who reads it says what is wrong with it."""
 FORMAT = click.Choice(["npy", "npz", "hdf5", "parquet", "arrow"])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ import click
 
 from l2cli.cli.interruption import check
 from l2cli.cli.terminal import say
-from l2cli.errors import OptionError
+from l2cli.errors import OptionError, SourceError
 from l2cli.report import printable
 from l2cli.streams import is_stream
 
@@ -76,7 +78,7 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def is_store(sources: tuple[Path, ...]) -> bool:
     """Whether the sources are a folder, or several."""
-    return len(sources) > 1 or any(source.is_dir() for source in sources)
+    return len(sources) > 1 or any(map(os.path.isdir, sources))
 
 
 def run_store(
@@ -104,6 +106,8 @@ def run_store(
         silence_libraries()
     tune_process()
     target = None if destination is None else Path(destination)
+    if target is None and not store_options.in_place:
+        _refuse_meant_destination(sources)
     try:
         with _progress(show_progress) as show:
             list_shards = store_options.dry_run and not (quiet or as_json)
@@ -116,6 +120,15 @@ def run_store(
         raise click.exceptions.Exit(130) from None
     _print_summary(report, quiet=quiet, as_json=as_json)
     raise click.exceptions.Exit(report.exit_code)
+
+
+def _refuse_meant_destination(sources: tuple[Path, ...]) -> None:
+    """Say ``-o`` where the last of several sources isn't there: for cp it is the destination."""
+    *others, last = sources
+    if not os.path.lexists(last) and all(map(os.path.exists, others)):
+        raise SourceError(
+            f"{last}: there is no such file or folder; to write it, say -o {shlex.quote(str(last))}"
+        )
 
 
 class _Printer:

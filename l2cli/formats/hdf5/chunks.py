@@ -13,7 +13,7 @@ from h5py import h5d, h5i
 from h5py._objects import phil
 
 from l2cli.formats.hdf5.codec import Codec, codec_of
-from l2cli.formats.hdf5.grid import chunk_boxes, grid, has_edges, last_corner
+from l2cli.formats.hdf5.grid import chunk_boxes, grid, has_edges, last_corner, stored_chunks
 from l2cli.formats.hdf5.storage import free_chunks, is_sparse
 from l2cli.formats.raw import empty_rows
 from l2cli.processors import num_processors
@@ -47,12 +47,11 @@ def chunk_spans(dataset: h5d.DatasetID) -> list[tuple[int, int]]:
     if bypass_of(dataset) is None or h5i.get_file_id(dataset).get_create_plist().get_userblock():
         return []
     spans: list[tuple[int, int]] = []
-    for corner, _ in chunk_boxes(dataset.get_create_plist().get_chunk(), 0, dataset.shape):
-        found = dataset.get_chunk_info_by_coord(corner)
-        start, stop = found.byte_offset, found.byte_offset + found.size
+    for start, size in sorted(stored_chunks(dataset).values()):
         if spans and spans[-1][1] == start:
-            start, _ = spans.pop()
-        spans.append((start, stop))
+            spans[-1] = spans[-1][0], start + size
+        else:
+            spans.append((start, start + size))
     return spans
 
 
@@ -195,8 +194,9 @@ def _has_plain_edges(dataset: h5d.DatasetID, codec: Codec) -> bool:
     """
     if not has_edges(dataset):
         return False
-    last = dataset.get_chunk_info_by_coord(last_corner(dataset))
-    return last.size == codec.num_bytes and not last.filter_mask
+    with phil:
+        skipped, stored = dataset.read_direct_chunk(last_corner(dataset))
+    return len(stored) == codec.num_bytes and not skipped
 
 
 def _in_file_order(rows: Rows, stored: np.dtype[Any]) -> Bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from h5py import h5d, h5z
+from h5py import h5d, h5t, h5z
 from isal import isal_zlib
 
 if TYPE_CHECKING:
@@ -99,11 +99,12 @@ class Codec:
 
 def codec_of(dataset: h5d.DatasetID) -> Codec | None:
     """Return the codec of a dataset's chunks; ``None`` where there is none, or it is another."""
-    properties = dataset.get_create_plist()
-    if properties.get_layout() != h5d.CHUNKED:
+    properties, stored = dataset.get_create_plist(), dataset.get_type()
+    is_number = stored.get_class() in (h5t.FLOAT, h5t.INTEGER)
+    if properties.get_layout() != h5d.CHUNKED or not is_number:
         return None
     pipeline = [properties.get_filter(index) for index in range(properties.get_nfilters())]
-    itemsize = dataset.get_type().get_size()
+    itemsize = stored.get_size()
     shuffle = bool(pipeline) and pipeline[0][0] == h5z.FILTER_SHUFFLE
     if shuffle and pipeline[0][2] != (itemsize,):
         return None
@@ -118,7 +119,7 @@ def _inflated(stored: bytes, num_bytes: int) -> bytes:
     try:
         return isal_zlib.decompress(stored, bufsize=num_bytes)
     except isal_zlib.error as exc:  # type: ignore[misc]  # its stub calls a class an instance
-        raise ValueError(f"a chunk can't be decompressed ({exc})") from exc
+        raise ValueError(f"a chunk can't be decompressed: {exc}") from exc
 
 
 def _deflated(pieces: list[memoryview], level: int) -> bytes:

@@ -17,6 +17,8 @@ from l2cli.formats.hdf5.links import to_name
 from l2cli.formats.hdf5.missing import Missing
 
 if TYPE_CHECKING:
+    from l2cli.arrays import ArraySpec
+
     Array = np.ndarray[Any, Any]
     DType = np.dtype[Any]
 
@@ -37,24 +39,28 @@ _FILLS_OF_INTEGERS = {
 }
 
 
-def missing_of(dataset: h5d.DatasetID, dtype: DType | None = None) -> Missing | None:
-    """Return which numbers of ``dataset`` are declared missing; ``None`` where none is.
+def missing_of(
+    dataset: h5d.DatasetID, array: ArraySpec, dtype: str | None = None
+) -> Missing | None:
+    """Return which numbers of ``array`` are declared missing; ``None`` where none is.
 
     Integers of one axis are identifiers and counts, which are taken as they are.
 
     Parameters
     ----------
+    dataset
+        That holds the array.
     dtype
-        That the numbers are to be compared in; ``None`` for the dataset's own.
+        That the numbers are to be compared in; ``None`` for the array's own.
     """
-    dtype = dtype or dataset.dtype.newbyteorder("=")
-    if dtype.kind != "f" and dataset.rank < 2:
+    wanted = np.dtype(dtype or array.dtype)
+    if wanted.kind != "f" and len(array.shape) < 2:
         return None
     declared = numbers(dataset, _KEYS)
-    cast = [(name, _as_dtype(number, dtype)) for name, number in _markers(dataset, declared)]
+    cast = [(name, _as_dtype(number, wanted)) for name, number in _markers(dataset, declared)]
     found = Missing(
         tuple((name, number) for name, number in cast if number is not None),
-        *_bounds(declared, dtype),
+        *_bounds(declared, wanted),
     )
     return found if found.markers or found.least or found.most else None
 
@@ -64,12 +70,12 @@ def is_of_dataset_type(attribute: h5a.AttrID) -> bool:
     return key(to_name(attribute.name)) in _KEYS and holds_numbers(attribute)
 
 
-def refusal_to_store(dataset: h5d.DatasetID, dtype: DType) -> str:
-    """Return why ``dataset`` can't be stored in another dtype; empty where it can."""
+def dtype_refusal(dataset: h5d.DatasetID, array: ArraySpec, dtype: str) -> str:
+    """Return why ``array`` can't be stored in another dtype; empty where it can."""
     for name, number in _markers(dataset, numbers(dataset, _KEYS)):
-        is_held = _as_dtype(number, dataset.dtype.newbyteorder("=")) is not None
-        if is_held and _as_dtype(number, dtype) is None:
-            return f"its '{name}' is {number:g}, which {dtype} can't hold; use --dtype float32"
+        is_held = _as_dtype(number, np.dtype(array.dtype)) is not None
+        if is_held and _as_dtype(number, np.dtype(dtype)) is None:
+            return f"has {number:g} as its '{name}', which {dtype} can't hold; use --dtype float32"
     return ""
 
 
@@ -117,7 +123,8 @@ def _bounds(declared: dict[str, Array], dtype: DType) -> list[tuple[str, Any] | 
 def _fill_of_netcdf(dataset: h5d.DatasetID) -> list[Any]:
     """Return the fill value where it is the one that netCDF chooses if nobody does."""
     properties, dtype = dataset.get_create_plist(), dataset.dtype.newbyteorder("=")
-    if properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
+    is_defined = properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
+    if not is_defined or dtype.kind not in "iuf":
         return []
     fill = np.zeros((), dtype)
     properties.get_fill_value(fill)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,60 +9,62 @@ from h5py import h5d, h5o, h5s, h5z
 
 from l2cli.arrays import ArraySpec
 from l2cli.formats.hdf5.attributes import packing
-from l2cli.formats.hdf5.types import dtype_of, is_big_endian
+from l2cli.formats.hdf5.elements import Element
+from l2cli.formats.hdf5.lossy import lossy_filter
+from l2cli.formats.hdf5.plugins import FILTER_NAMES, filter_refusal, filters
+from l2cli.formats.hdf5.references import leads_nowhere
+from l2cli.formats.hdf5.types import dtype_of, may_hold_vectors
 
 if TYPE_CHECKING:
     from h5py import h5p
 
-_FILTERS = {
-    h5z.FILTER_SHUFFLE: "shuffle",
-    h5z.FILTER_FLETCHER32: "fletcher32",
-    h5z.FILTER_SZIP: "szip",
-    h5z.FILTER_NBIT: "nbit",
-    h5z.FILTER_SCALEOFFSET: "scaleoffset",
-    32000: "lzf",
-    32001: "blosc",
-    32015: "zstd",
-}
-LOSSY_FILTERS = {h5z.FILTER_SCALEOFFSET: "scaleoffset", 32013: "zfp", 32017: "sz", 32024: "sz3"}
 _MOST_NESTED = 8
+_LOST = "it holds references to nowhere: what they led to was deleted, or lies in another file"
 
 
-def describe(dataset: h5d.DatasetID, name: str, path: Path, *, allow_external: bool) -> ArraySpec:
+def describe(
+    dataset: h5d.DatasetID,
+    name: str,
+    path: Path,
+    *,
+    allow_external: bool,
+    element: Element | None = None,
+) -> ArraySpec:
     """Return what ``dataset`` of the file ``path`` looks like.
 
     Parameters
     ----------
+    name
+        The dataset's.
     allow_external
         Whether rows may come from other files than ``path``.
+    element
+        The part of its elements that is meant, where they have several.
     """
     properties = dataset.get_create_plist()
-    stored = dataset.get_type()
-    dtype, refusal = dtype_of(stored)
-    shape = dataset.get_space().shape or ()
+    element = element or Element(dataset.get_type())
+    dtype, refusal = dtype_of(element.numbers)
+    extent = dataset.get_space().shape or ()
+    is_lost = leads_nowhere(dataset)
     refusal = (
-        refusal
+        (_LOST if is_lost else refusal)
         or _extent_refusal(dataset)
         or _foreign_refusal(dataset, path, allow_external=allow_external)
-        or _filter_refusal(properties)
+        or filter_refusal(properties)
         or _size_refusal(dataset, properties, path)
     )
     packed = packing(dataset, dtype)
-    layout = [_storage(properties), *(["big-endian"] if is_big_endian(stored) else [])]
+    may_be_vectors = bool(refusal or packed) and may_hold_vectors(element.stored, extent)
+    lossy = ["lossy"] if lossy_filter(dataset) else []
+    layout = [_storage(properties), *lossy, *element.layout]
     return ArraySpec(
-        name,
-        shape,
+        name + element.suffix,
+        extent + element.shape,
         dtype,
         ", ".join(layout),
         refusal or packed,
-        may_be_vectors=bool(packed) and len(shape) > 1,
+        may_be_vectors=is_lost or may_be_vectors,
     )
-
-
-def filters(properties: h5p.PropDCID) -> dict[int, tuple[int, ...]]:
-    """Return the filters that chunks go through, by number, with their parameters."""
-    found = (properties.get_filter(index) for index in range(properties.get_nfilters()))
-    return {code: values for code, _flags, values, _name in found}
 
 
 def external_refusal(file_name: str) -> str:
@@ -87,7 +88,7 @@ def _storage(properties: h5p.PropDCID) -> str:
 def _filter_word(code: int, values: tuple[int, ...]) -> str:
     if code == h5z.FILTER_DEFLATE:
         return f"gzip {values[0]}" if values else "gzip"
-    return _FILTERS.get(code, f"filter {code}")
+    return FILTER_NAMES.get(code, f"filter {code}")
 
 
 def _extent_refusal(dataset: h5d.DatasetID) -> str:
@@ -139,25 +140,6 @@ def _files_of_source(
     if h5o.get_info(source).fileno != h5o.get_info(dataset).fileno:
         return [inner]
     return _foreign_files(source, path, depth + 1)
-
-
-def _filter_refusal(properties: h5p.PropDCID) -> str:
-    if properties.get_layout() != h5d.CHUNKED:
-        return ""
-    for code in filters(properties):
-        if not _is_available(code):
-            return f"needs the HDF5 filter {code} (install hdf5plugin)"
-    return ""
-
-
-def _is_available(code: int) -> bool:
-    if h5z.filter_avail(code):
-        return True
-    try:
-        importlib.import_module("hdf5plugin")
-    except ImportError:
-        return False
-    return bool(h5z.filter_avail(code))
 
 
 def _size_refusal(dataset: h5d.DatasetID, properties: h5p.PropDCID, path: Path) -> str:

@@ -6,12 +6,14 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from l2cli.errors import FormatError, L2NormError
+import h5py
+
+from l2cli.errors import DestinationError, FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_RAISED_BY_H5PY = (
+RAISED_BY_H5PY = (
     OSError,
     RuntimeError,
     LookupError,
@@ -45,27 +47,89 @@ _KNOWN = (
         r"the file can't be locked (\1): close the program that has it open, or, on a network"
         " disk without locks, set HDF5_USE_FILE_LOCKING=FALSE",
     ),
+    (
+        r"(bad|wrong|unknown|incorrect)( \w+)* version( number)?( (for|in) [\w ]+)?"
+        r"|version out of bounds|unknown object header status flag|unknown message"
+        r"|invalid layout class",
+        rf"HDF5 {h5py.version.hdf5_version}, which h5py uses here, doesn't know its format (\g<0>):"
+        " it was written by a newer HDF5, or is damaged; upgrade h5py, or write it again with"
+        " `h5repack --high=2 OLD NEW` where it was made",
+    ),
+    (
+        r"cache image",
+        "its metadata cache image, which its last writer left, is damaged;"
+        " `h5clear -m FILE` removes it, on a copy of the file",
+    ),
     (r"invalid dataset size", "its bytes don't fit into the file, which is damaged or cut off"),
     (r"required filter '([^']*)' is not registered", r"the HDF5 filter '\1' isn't installed"),
     (r"error message = '([^']*)'", r"\1"),
 )
 
+_DAMAGED = re.compile(
+    r"\b(bad|wrong|incorrect|corrupt\w*|invalid|checksum|signature|ran off|not aligned|heap|"
+    r"out of bounds|out of range|beyond|past (the )?end|exceeds|overlap\w*|unable to decode|"
+    r"addr(ess)? overflow|temporary file space|truncated|unusually large|during read|"
+    r"unknown|undefined|component not found|doesn't exist|too (many|large|short|long)|B-tree)\b",
+    re.IGNORECASE,
+)
+"""What HDF5 says of what it reads, and not of what it writes."""
+
 
 def explain(exc: BaseException) -> str:
     """Return what ``exc`` says, in one line and in words that help."""
-    if isinstance(exc, MemoryError):
-        return "not enough memory; a smaller batch size may help"
-    text = " ".join(str(exc.args[0] if isinstance(exc, KeyError) else exc).split())
-    for pattern, sentence in _KNOWN:
-        if found := re.search(pattern, text):
-            return found.expand(sentence)
-    return text or type(exc).__name__
+    return _known(exc) or _text(exc)
+
+
+def diagnose(exc: BaseException) -> str:
+    """Return what ``exc``, met while something was read, says of it, and what to do."""
+    return _known(exc) or f"it is damaged ({_reason(exc)}); fetch or write the file again"
 
 
 @contextmanager
-def translated(subject: object, error: type[L2NormError] = FormatError) -> Iterator[None]:
-    """Raise what h5py raises inside the block as ``error``, its message led by ``subject``."""
+def translated(subject: object) -> Iterator[None]:
+    """Raise what h5py raises while it reads as an error of the source, led by ``subject``."""
     try:
         yield
-    except _RAISED_BY_H5PY as exc:
-        raise error(f"{subject}: {explain(exc)}") from exc
+    except RAISED_BY_H5PY as exc:
+        raise FormatError(f"{subject}: {diagnose(exc)}") from exc
+
+
+@contextmanager
+def writing(subject: object, source: object = "") -> Iterator[None]:
+    """Raise what h5py raises while it writes as an error of the destination, led by ``subject``.
+
+    Parameters
+    ----------
+    source
+        What the destination begins as a copy of: damage is its own.
+    """
+    try:
+        yield
+    except RAISED_BY_H5PY as exc:
+        if source and _DAMAGED.search(_text(exc)) and not _is_of_the_system(exc):
+            raise FormatError(f"{source}: {diagnose(exc)}") from exc
+        raise DestinationError(f"{subject}: {explain(exc)}") from exc
+
+
+def _known(exc: BaseException) -> str:
+    if isinstance(exc, MemoryError):
+        return "not enough memory; a smaller batch size may help"
+    for pattern, sentence in _KNOWN:
+        if found := re.search(pattern, _text(exc), re.IGNORECASE):
+            return found.expand(sentence)
+    return ""
+
+
+def _text(exc: BaseException) -> str:
+    text = " ".join(str(exc.args[0] if isinstance(exc, KeyError) and exc.args else exc).split())
+    return text or type(exc).__name__
+
+
+def _reason(exc: BaseException) -> str:
+    """Return what HDF5 found, without what it was about to do."""
+    found = re.fullmatch(r"(?:Unable to|Can't|Link) [^()]*\((.*)\)", _text(exc))
+    return found[1] if found else _text(exc)
+
+
+def _is_of_the_system(exc: BaseException) -> bool:
+    return "error message = '" in _text(exc) or (isinstance(exc, OSError) and bool(exc.errno))

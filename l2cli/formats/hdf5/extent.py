@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from h5py import h5d, h5fd, h5i
+from h5py import h5d, h5fd, h5i, h5t
 
+from l2cli.formats.hdf5.elements import Element
 from l2cli.formats.raw import empty_rows, read_exactly, write_fully
 
 if TYPE_CHECKING:
@@ -52,13 +53,16 @@ class Extent:
 def extent_of(dataset: h5d.DatasetID) -> Extent | None:
     """Return where the rows of ``dataset`` lie, if it is in one piece of a plain file."""
     properties = dataset.get_create_plist()
-    if properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count():
+    is_elsewhere = properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count()
+    if is_elsewhere or dataset.get_type().get_class() == h5t.COMPOUND:
         return None
     # Other drivers are chosen with HDF5_DRIVER, and may keep a file in memory or in pieces.
     driver = h5i.get_file_id(dataset).get_access_plist().get_driver()
     if driver != h5fd.SEC2 or not dataset.get_storage_size():
         return None
-    return Extent(dataset.get_offset(), dataset.shape, dataset.dtype)
+    element = Element(dataset.get_type())
+    shape = dataset.shape + element.shape
+    return Extent(dataset.get_offset(), shape, element.numbers.dtype)
 
 
 def copy_all_but(spans: list[tuple[int, int]], source: Path, target: Path) -> None:

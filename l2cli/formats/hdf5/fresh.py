@@ -7,9 +7,8 @@ from typing import IO, TYPE_CHECKING
 
 import h5py
 
-from l2cli.errors import DestinationError
 from l2cli.formats.fresh import FreshWriter
-from l2cli.formats.hdf5.errors import translated
+from l2cli.formats.hdf5.errors import writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +26,7 @@ class FreshHdf5Writer(FreshWriter):
         super().__init__(target, outputs)
         self._target = target
         self._datasets: dict[str, h5py.Dataset] = {}
-        with translated(f"can't write {target}", DestinationError):
+        with writing(f"can't write {target}"):
             self._file = h5py.File(target, "w")
 
     @classmethod
@@ -39,12 +38,12 @@ class FreshHdf5Writer(FreshWriter):
     def write(self, batch: Batch) -> None:
         self.check(batch)
         if len(batch.rows):
-            with translated(f"can't write {self._target}: {batch.array.label}", DestinationError):
+            with writing(f"can't write {self._target}: {batch.array.label}"):
                 dataset = self._dataset(batch.array.name)
                 dataset[batch.start : batch.start + len(batch.rows)] = batch.rows
 
     def finish(self) -> None:
-        with translated(f"can't write {self._target}", DestinationError):
+        with writing(f"can't write {self._target}"):
             for name in self.outputs:
                 self._dataset(name)
             self._file.close()

@@ -36,6 +36,23 @@ def has_edges(dataset: h5d.DatasetID) -> bool:
     return any(length % step for length, step in _axes(dataset))
 
 
+def stored_chunks(dataset: h5d.DatasetID) -> dict[Corner, tuple[int, int]]:
+    """Return where in the file each stored chunk begins, and how long it is there, in bytes.
+
+    By the corner that it begins at in the dataset. They are listed and not asked for one by one:
+    HDF5's ``get_chunk_info_by_coord`` misses those of a newer format whose unlimited axis isn't
+    the first.
+    """
+    found: dict[Corner, tuple[int, int]] = {}
+
+    def visit(chunk: h5d.StoreInfo) -> None:
+        found[chunk.chunk_offset] = chunk.byte_offset, chunk.size
+
+    if dataset.get_num_chunks():
+        dataset.chunk_iter(visit)
+    return found
+
+
 def chunk_boxes(
     chunk: tuple[int, ...], start: int, shape: tuple[int, ...]
 ) -> Iterator[tuple[Corner, Box]]:

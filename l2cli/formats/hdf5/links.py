@@ -11,6 +11,8 @@ from typing import NamedTuple
 import h5py
 from h5py import h5d, h5f, h5g, h5l, h5o, h5p
 
+from l2cli.formats.hdf5.errors import RAISED_BY_H5PY, translated
+
 
 class Link(NamedTuple):
     """One link, by its path from the root.
@@ -43,8 +45,50 @@ def links(file: h5py.File) -> list[Link]:
     def visit(path: bytes, info: h5l.LinkInfo) -> None:
         found.append(Link(path, info.type, info.u, info.cset, info.corder))
 
-    file.id.links.visit(visit, info=True)
+    try:
+        file.id.links.visit(visit, info=True)
+    except RAISED_BY_H5PY:
+        return _links_past_damage(file)
     return found
+
+
+def _links_past_damage(file: h5py.File) -> list[Link]:
+    """Return the same of a file with an object that can't be opened, at which a visit ends.
+
+    Raises
+    ------
+    FormatError
+        Where the links of a group can't be read: nobody knows what is missing then.
+    """
+    found: list[Link] = []
+    waiting, entered = [b""], {address_of(file["/"].id)}
+    while waiting:
+        folder = waiting.pop()
+        with translated(f"{file.filename}: the group '/{to_name(folder)}'"):
+            inner = _links_in(h5g.open(file.id, b"/" + folder), folder and folder + b"/")
+        found += inner
+        for link in inner:
+            if link.kind == h5l.TYPE_HARD and link.address not in entered and _is_group(file, link):
+                entered.add(link.address)
+                waiting.append(link.path)
+    return found
+
+
+def _links_in(group: h5g.GroupID, prefix: bytes) -> list[Link]:
+    found: list[Link] = []
+
+    def visit(name: bytes, info: h5l.LinkInfo) -> None:
+        found.append(Link(prefix + name, info.type, info.u, info.cset, info.corder))
+
+    group.links.iterate(visit, info=True)
+    return found
+
+
+def _is_group(file: h5py.File, link: Link) -> bool:
+    try:
+        return bool(h5o.get_info(file.id, link.path).type == h5o.TYPE_GROUP)
+    except RAISED_BY_H5PY:
+        return False
 
 
 def objects(file: h5py.File) -> list[Link]:
@@ -76,7 +120,7 @@ def _soft_target(file: h5py.File, link: Link) -> int | None:
         target = h5o.open(file.id, link.path)
         is_here = h5f.get_name(target) == h5f.get_name(file.id)
         return address_of(target) if is_here else None
-    except (OSError, RuntimeError, KeyError, ValueError):
+    except RAISED_BY_H5PY:
         return None
 
 

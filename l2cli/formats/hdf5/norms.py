@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 
 from l2cli.errors import DestinationError
-from l2cli.formats.hdf5.errors import translated
+from l2cli.formats.hdf5.errors import writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_dataset(path: Path, name: str, norms: np.ndarray[Any, Any]) -> None:
     """Add ``norms`` to the file as the dataset ``name``; groups before it are made."""
     with (
-        translated(f"can't write {path}: '{name}'", DestinationError),
+        writing(f"can't write {path}: '{name}'"),
         h5py.File(path, "r+") as file,
     ):
         if name in file:

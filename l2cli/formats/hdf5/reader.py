@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace as replaced
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
-from h5py import h5d, h5f, h5l, h5o
+from h5py import h5d, h5l, h5o
 
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
+from l2cli.errors import FormatError
 from l2cli.formats.base import Reader
 from l2cli.formats.hdf5.attributes import reversed_by, user_block_of
 from l2cli.formats.hdf5.bookkeeping import Bookkeeping
 from l2cli.formats.hdf5.chunks import ChunkReader, bypass_of
 from l2cli.formats.hdf5.declarations import missing_of
-from l2cli.formats.hdf5.describe import LOSSY_FILTERS, describe, external_refusal, filters
-from l2cli.formats.hdf5.errors import explain, translated
+from l2cli.formats.hdf5.describe import describe
+from l2cli.formats.hdf5.drivers import set_of
+from l2cli.formats.hdf5.elements import element_of, elements
+from l2cli.formats.hdf5.errors import RAISED_BY_H5PY, diagnose, translated
 from l2cli.formats.hdf5.extent import ExtentReader, extent_of
 from l2cli.formats.hdf5.grid import chunk_rows
 from l2cli.formats.hdf5.links import Link, links, names_by_address, objects, to_name, to_path
+from l2cli.formats.hdf5.lossy import lossy_filter
+from l2cli.formats.hdf5.outside import describe_link
 from l2cli.formats.hdf5.storage import DatasetReader, open_dataset
 from l2cli.formats.hdf5.writer import Hdf5Writer
 from l2cli.processors import num_processors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-
+    from pathlib import Path
 
 _FLATTENED = frozenset({"train", "test"})
 """What an ann-benchmarks file stores as one long row of numbers where its type is sparse."""
@@ -48,9 +51,14 @@ class Hdf5Reader(Reader):
         super().__init__(path)
         self._allow_external = allow_external
         self._arrays: list[ArraySpec] | None = None
+        self._lossy: set[str] = set()
+        self._fields: dict[str, tuple[bytes, tuple[bytes, ...]]] = {}
         self.pool = ThreadPoolExecutor(num_processors())
-        with translated(path):
+        try:
             self.file = h5py.File(path, "r")
+        except RAISED_BY_H5PY as exc:
+            raise FormatError(f"{path}: {set_of(path) or diagnose(exc)}") from exc
+        with translated(path):
             self._bookkeeping = Bookkeeping(self.file)
             self._user_block = user_block_of(path, self.file.userblock_size)
 
@@ -71,8 +79,12 @@ class Hdf5Reader(Reader):
     def is_quick(self, arrays: Sequence[ArraySpec]) -> bool:
         """Whether they lie in the file as their rows' plain bytes."""
         with translated(self.path):
-            names = [to_path(array.name) for array in arrays]
-            return all(extent_of(h5d.open(self.file.id, name)) for name in names)
+            paths = [self.location(array.name)[0] for array in arrays]
+            return all(extent_of(h5d.open(self.file.id, path)) for path in paths)
+
+    def location(self, name: str) -> tuple[bytes, tuple[bytes, ...]]:
+        """Return the path of the dataset that an array is of, and the fields that lead to it."""
+        return self._fields.get(name, (to_path(name), ()))
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> Hdf5Writer:
         """Copy the file to ``path`` and open the copy."""
@@ -81,7 +93,8 @@ class Hdf5Reader(Reader):
     def leftovers(self, taken: Collection[str]) -> list[str]:
         """Name the other datasets, and the attributes of the file and of those that are taken."""
         with translated(self.path):
-            owners = [self.file, *(self.file[name] for name in taken)]
+            paths = dict.fromkeys(self.location(name)[0] for name in taken)
+            owners = [self.file, *(self.file[path] for path in paths)]
             attributes = [f"attribute '{name}'" for owner in owners for name in owner.attrs]
         return super().leftovers(taken) + attributes
 
@@ -93,88 +106,93 @@ class Hdf5Reader(Reader):
 
     def _batches_of(self, array: ArraySpec, batch_size: int | None) -> Iterator[Batch]:
         with translated(f"{self.path}: {array.label}"):
-            missing = missing_of(h5d.open(self.file.id, to_path(array.name)))
+            dataset = h5d.open(self.file.id, self.location(array.name)[0])
+            self._note_lossy(array, dataset)
+            missing = missing_of(dataset, array)
+            dataset.close()
             reader, batch_rows = self._open_rows(array, batch_size)
         for start, stop in windows(array.num_rows, batch_rows):
             with translated(f"{self.path}: {array.label}, rows {start} to {stop - 1}"):
                 rows = reader.read(start, stop)
             yield missing.batch(array, rows, start) if missing else Batch(array, rows, start)
 
+    def _note_lossy(self, array: ArraySpec, dataset: h5d.DatasetID) -> None:
+        """Say, once for each filter, that what is read was stored through a lossy one."""
+        name = lossy_filter(dataset)
+        if name and name not in self._lossy:
+            self._lossy.add(name)
+            self.notes.append(
+                f"{array.label} was stored through the lossy filter {name}, so its numbers differ "
+                "from those that were written"
+            )
+
     def _open_rows(
         self, array: ArraySpec, batch_size: int | None
     ) -> tuple[ExtentReader | ChunkReader | DatasetReader, int]:
         """Return what reads ``array`` quickest, and how many rows to read at a time."""
-        dataset = h5d.open(self.file.id, to_path(array.name))
+        path, fields = self.location(array.name)
+        dataset = h5d.open(self.file.id, path)
+        element = element_of(dataset.get_type(), fields)
         batch_rows = rows_per_batch(array, batch_size, chunk_rows(dataset))
         if extent := extent_of(dataset):
             return ExtentReader(dataset, extent, str(self.path)), batch_rows
         if codec := bypass_of(dataset):
             return ChunkReader(dataset, codec, batch_rows, self.pool), batch_rows
         dataset.close()
-        return DatasetReader(open_dataset(self.file.id, array.name), array.dtype), batch_rows
+        dataset = open_dataset(self.file.id, path)
+        return DatasetReader(dataset, element, array.dtype), batch_rows
 
     def _describe_all(self) -> Iterator[ArraySpec]:
         flattened = _FLATTENED if _is_flattened(self.file) else frozenset()
         names = names_by_address(self.file)
+        taken = {to_name(link.path) for link in links(self.file)}
         for link in objects(self.file):
-            array = self._describe_object(link)
-            if array is None:
-                continue
-            aliases = tuple(name for name in names[link.address] if name != array.name)
-            array = replaced(array, aliases=aliases)
-            if not flattened.isdisjoint(array.names):
-                array = replaced(array, refusal="a flattened sparse array")
-            yield array
+            for array in self._describe_object(link):
+                name = to_name(link.path)
+                suffix = array.name.removeprefix(name)
+                aliases = tuple(each + suffix for each in names[link.address] if each != name)
+                described = replaced(array, aliases=aliases)
+                if suffix and array.name in taken:
+                    described = replaced(described, refusal="a dataset has this name")
+                    del self._fields[array.name]
+                if not flattened.isdisjoint(described.names):
+                    described = replaced(described, refusal="a flattened sparse array")
+                yield described
         for link in links(self.file):
-            if link.kind == h5l.TYPE_EXTERNAL:
-                yield self._describe_external(link)
+            if link.kind != h5l.TYPE_HARD:
+                led_to = describe_link(self.file, link, allow_external=self._allow_external)
+                if led_to is not None:
+                    yield led_to
 
-    def _describe_object(self, link: Link) -> ArraySpec | None:
-        """Describe what a hard link leads to; ``None`` if it is no dataset."""
+    def _describe_object(self, link: Link) -> Iterator[ArraySpec]:
+        """Describe the arrays of what a hard link leads to: none if it is no dataset."""
         name = to_name(link.path)
         try:
             found = h5o.open(self.file.id, link.path)
             if not isinstance(found, h5d.DatasetID):
-                return None
-            array = describe(found, name, self.path, allow_external=self._allow_external)
-            array = replaced(
-                array,
-                reversed_by=reversed_by(found, self._user_block),
-                doubt=self._bookkeeping.doubt(found, name),
-            )
-        except (OSError, RuntimeError, LookupError, ValueError, TypeError) as exc:
-            return ArraySpec(name, (), "unknown", refusal=f"it can't be read ({explain(exc)})")
-        self._note_lossy(array, found)
-        return array
+                return
+            for element in elements(found.get_type()):
+                array = describe(
+                    found,
+                    name,
+                    self.path,
+                    allow_external=self._allow_external,
+                    element=element,
+                )
+                if element.fields:
+                    self._fields[array.name] = link.path, element.fields
+                yield replaced(
+                    array,
+                    reversed_by=reversed_by(found, self._user_block),
+                    doubt=self._bookkeeping.doubt(found, name),
+                )
+        except RAISED_BY_H5PY as exc:
+            yield ArraySpec(name, (), "unknown", "", diagnose(exc), may_be_vectors=True)
 
     def _doubted(self, array: ArraySpec) -> ArraySpec:
         """Return ``array`` with the doubt that others threw on it."""
         others = map(self._bookkeeping.belonging.get, array.names)
         return replaced(array, doubt=array.doubt or next(filter(None, others), ""))
-
-    def _describe_external(self, link: Link) -> ArraySpec:
-        """Describe what an external link leads to, as far as the user lets us look."""
-        name = to_name(link.path)
-        file_name, target = map(to_name, self.file.id.links.get_val(link.path))
-        arrow = f"→ {file_name}:{target}"
-        array = ArraySpec(name, (), "external link", arrow, external_refusal(file_name))
-        if not self._allow_external:
-            return array
-        try:
-            found = h5o.open(self.file.id, link.path)
-            if not isinstance(found, h5d.DatasetID):
-                return replaced(array, refusal="it leads to a group of another file")
-            path = Path(os.fsdecode(h5f.get_name(found)))
-            target_array = describe(found, name, path, allow_external=True)
-        except (OSError, RuntimeError, LookupError, ValueError, TypeError) as exc:
-            return replaced(array, refusal=f"it leads nowhere ({explain(exc)})")
-        return replaced(target_array, layout=f"{arrow}, {target_array.layout}")
-
-    def _note_lossy(self, array: ArraySpec, dataset: h5d.DatasetID) -> None:
-        lossy = filters(dataset.get_create_plist()).keys() & LOSSY_FILTERS.keys()
-        if lossy and not array.refusal:
-            word = LOSSY_FILTERS[min(lossy)]
-            self.notes.append(f"{array.label} is stored through the lossy filter {word}")
 
 
 def _is_flattened(file: h5py.File) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SCALES_OF_DATASET = b"DIMENSION_LIST"
 DATASETS_OF_SCALE = b"REFERENCE_LIST"
 _REFERENCES_AT_ONCE = 65536
+_MOST_FOLLOWED = 1000
+"""References of one dataset, to see whether they lead anywhere."""
 
 
 @dataclass
@@ -82,6 +84,15 @@ def holder_of_reference(file: h5py.File, address: int) -> str:
 def holds_references(stored: h5t.TypeID) -> bool:
     """Return whether a type is a reference or has one inside."""
     return bool(stored.detect_class(h5t.REFERENCE))
+
+
+def leads_nowhere(dataset: h5d.DatasetID) -> bool:
+    """Return whether one of the first references that a dataset is made of leads nowhere."""
+    if dataset.get_type().get_class() != h5t.REFERENCE or not dataset.rank:
+        return False
+    owner = h5py.Dataset(dataset)
+    values = owner[: min(len(owner), _MOST_FOLLOWED)] if owner.size else ()
+    return any(_address_referred_to(owner.file, one) is None for one in _references(values))
 
 
 def _attached(dataset: h5d.DatasetID, axis: int) -> list[h5d.DatasetID]:

@@ -15,8 +15,8 @@ from h5py import h5, h5a, h5d, h5g, h5i, h5l, h5o, h5p, h5s, h5t, h5z
 
 from l2cli.errors import DestinationError
 from l2cli.formats.hdf5.declarations import is_of_dataset_type
-from l2cli.formats.hdf5.describe import filters
 from l2cli.formats.hdf5.links import Link, address_of, links, point_at, take_away, to_path
+from l2cli.formats.hdf5.plugins import filters
 from l2cli.formats.hdf5.references import (
     DATASETS_OF_SCALE,
     SCALES_OF_DATASET,
@@ -120,8 +120,8 @@ def _refuse_references(file: h5py.File, output: ArraySpec, address: int) -> None
 
 def _recipe(old: h5d.DatasetID, output: ArraySpec, *, is_foreign: bool) -> _Recipe:
     old_type = old.get_type()
-    new_type = stored_type(output.dtype, old_type.copy() if is_foreign else old_type)
-    shape = tuple(length or 0 for length in output.shape)
+    new_type = stored_type(output, old_type.copy() if is_foreign else old_type)
+    shape = tuple(length or 0 for length in output.shape[: old.rank])
     properties = old.get_create_plist()
     if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
         space = h5s.create_simple(shape)
@@ -141,7 +141,10 @@ def _recipe(old: h5d.DatasetID, output: ArraySpec, *, is_foreign: bool) -> _Reci
 def _comment(dataset: h5d.DatasetID) -> bytes:
     # Not h5o.get_comment: where there is no comment, that returns what lay in memory.
     root = h5g.open(h5i.get_file_id(dataset), b"/")
-    found: bytes = root.get_comment(h5i.get_name(dataset))
+    try:
+        found: bytes = root.get_comment(h5i.get_name(dataset))
+    except RuntimeError:  # A soft link led to it, out of a file that has another root.
+        return b""
     return found
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from h5py import h5d, h5p, h5s, h5z
 
-from l2cli.arrays import windows
-from l2cli.formats.hdf5.describe import filters
+from l2cli.arrays import numpy_dtype, windows
 from l2cli.formats.hdf5.grid import chunk_boxes, grid
-from l2cli.formats.hdf5.links import to_path
+from l2cli.formats.hdf5.plugins import filters
 
 if TYPE_CHECKING:
     from h5py import h5f
+
+    from l2cli.formats.hdf5.elements import Element
 
     Rows = np.ndarray[Any, Any]
 
@@ -27,12 +28,11 @@ _PLAIN_CACHE_BYTES = 32 * 2**20
 _MOST_SLOTS = 2**20
 
 
-def open_dataset(file: h5f.FileID, name: str) -> h5d.DatasetID:
+def open_dataset(file: h5f.FileID, path: bytes) -> h5d.DatasetID:
     """Open a dataset, which must not be open yet, with a cache that holds one row of its chunks.
 
     So every window that touches a chunk finds it decompressed, however few rows a window has.
     """
-    path = b"/" + to_path(name)
     dataset = h5d.open(file, path)
     if dataset.get_create_plist().get_layout() != h5d.CHUNKED:
         return dataset
@@ -60,21 +60,25 @@ class DatasetReader:
     ----------
     dataset
         From :func:`open_dataset`.
+    element
+        The part of its elements that is read.
     dtype
         What its rows are to be.
     """
 
-    def __init__(self, dataset: h5d.DatasetID, dtype: str) -> None:
+    def __init__(self, dataset: h5d.DatasetID, element: Element, dtype: str) -> None:
         self._dataset = dataset
-        self._dtype = dtype
+        self._row_shape = dataset.shape[1:] + element.shape
+        self._dtype = numpy_dtype(dtype)
+        self._memory_type = element.memory_type(dtype)
 
     def read(self, start: int, stop: int) -> Rows:
         """Return rows ``start`` to ``stop``, in the machine's byte order."""
         # Zeros, not empty: HDF5 leaves alone what was never stored and has no fill value.
-        rows: Rows = np.zeros((stop - start, *self._dataset.shape[1:]), self._dtype)
+        rows: Rows = np.zeros((stop - start, *self._row_shape), self._dtype)
         if rows.size:
-            space = _box(self._dataset, (start,), rows.shape)
-            self._dataset.read(h5s.create_simple(rows.shape), space, rows)
+            spaces = _spaces(self._dataset, (start,), rows)
+            self._dataset.read(*spaces, rows, self._memory_type)
         return rows
 
 
@@ -85,16 +89,21 @@ class DatasetWriter:
     ----------
     dataset
         From :func:`open_dataset`, of a file that may be written.
+    element
+        The part of its elements that is overwritten.
     sparse
         Whether what equals the fill value should stay unstored, as it was in the source.
     """
 
-    def __init__(self, dataset: h5d.DatasetID, *, sparse: bool) -> None:
+    def __init__(self, dataset: h5d.DatasetID, element: Element, *, sparse: bool) -> None:
         self._dataset = dataset
+        self._element = element
         self._properties = dataset.get_create_plist()
         self._chunked = self._properties.get_layout() == h5d.CHUNKED
-        self._fill = _fill_bits(dataset) if sparse else None
-        if self._chunked and (sparse or _changes_size(self._properties)):
+        # Beside a field there are others, which must stay, and it has no fill value of its own.
+        is_whole = not element.fields
+        self._fill = _fill_bits(dataset) if sparse and is_whole else None
+        if self._chunked and is_whole and (sparse or _changes_size(self._properties)):
             free_chunks(dataset)
 
     def write(self, start: int, rows: Rows) -> None:
@@ -113,12 +122,14 @@ class DatasetWriter:
 
     def _put(self, start: tuple[int, ...], rows: Rows) -> None:
         if rows.size:
-            space = _box(self._dataset, start, rows.shape)
-            self._dataset.write(h5s.create_simple(rows.shape), space, np.ascontiguousarray(rows))
+            memory_type = self._element.memory_type(rows.dtype.name)
+            spaces = _spaces(self._dataset, start, rows)
+            self._dataset.write(*spaces, np.ascontiguousarray(rows), memory_type)
 
     def _write_chunks(self, start: int, rows: Rows, fill: Rows) -> None:
         """Write the chunks that hold anything but the fill value."""
-        for corner, box in chunk_boxes(self._properties.get_chunk(), start, rows.shape):
+        chunk = self._properties.get_chunk()
+        for corner, box in chunk_boxes(chunk, start, rows.shape[: len(chunk)]):
             if not _is_all(rows[box], fill):
                 self._put(corner, rows[box])
 
@@ -136,11 +147,13 @@ class DatasetWriter:
         self._fill = None
 
 
-def _box(dataset: h5d.DatasetID, start: tuple[int, ...], shape: tuple[int, ...]) -> h5s.SpaceID:
-    """Select the part of ``dataset`` that begins at ``start`` (0 on the axes not given)."""
-    space = dataset.get_space()
+def _spaces(
+    dataset: h5d.DatasetID, start: tuple[int, ...], rows: Rows
+) -> tuple[h5s.SpaceID, h5s.SpaceID]:
+    """Return the dataspace of ``rows``, and where in ``dataset`` they begin (0 on other axes)."""
+    shape, space = rows.shape[: dataset.rank], dataset.get_space()
     space.select_hyperslab(start + (0,) * (len(shape) - len(start)), shape)
-    return space
+    return h5s.create_simple(shape), space
 
 
 def _access_properties(dataset: h5d.DatasetID) -> h5p.PropDAID:
@@ -178,8 +191,12 @@ def _fill_bits(dataset: h5d.DatasetID) -> Rows | None:
     undefined = properties.fill_value_defined() == h5d.FILL_VALUE_UNDEFINED
     if undefined or properties.get_fill_time() == h5d.FILL_TIME_NEVER:
         return None
-    fill: Rows = np.zeros((), dataset.dtype.newbyteorder("="))
-    properties.get_fill_value(fill)
+    stored = dataset.dtype
+    fill: Rows = np.zeros((), stored.base.newbyteorder("="))
+    if properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
+        if stored.shape:
+            return None
+        properties.get_fill_value(fill)
     return fill.view(f"u{fill.itemsize}")
 
 

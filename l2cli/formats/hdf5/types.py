@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import h5py
 from h5py import h5t
+
+if TYPE_CHECKING:
+    from l2cli.arrays import ArraySpec
 
 _STANDARD_FLOATS = {
     ("float16", h5t.ORDER_LE): h5t.IEEE_F16LE,
@@ -23,6 +28,8 @@ _WORDS = {
     h5t.TIME: "time",
 }
 NOT_NUMBERS = "not numbers"
+_SEVERAL = 2
+"""Stands for a length that differs from element to element."""
 
 
 def dtype_of(stored: h5t.TypeID) -> tuple[str, str]:
@@ -35,10 +42,42 @@ def dtype_of(stored: h5t.TypeID) -> tuple[str, str]:
     if kind == h5t.ENUM:
         return ("bool" if h5py.check_enum_dtype(stored.dtype) is None else "enum"), NOT_NUMBERS
     if kind == h5t.COMPOUND:
-        return ("complex" if stored.dtype.kind == "c" else "compound"), NOT_NUMBERS
+        return ("complex" if is_complex(stored) else "compound"), NOT_NUMBERS
     if kind in _WORDS:
         return _WORDS[kind], NOT_NUMBERS
     return "unknown", "its type can't be read"
+
+
+def may_hold_vectors(stored: h5t.TypeID, shape: tuple[int, ...]) -> bool:
+    """Return whether a dataset of a type and a shape may hold vectors.
+
+    Those are floats of any format, in rows of more than one, or in lists.
+    """
+    kind = stored.get_class()
+    if kind == h5t.ARRAY:
+        return may_hold_vectors(stored.get_super(), shape + stored.get_array_dims())
+    if kind == h5t.VLEN:
+        return may_hold_vectors(stored.get_super(), (*shape, _SEVERAL))
+    if kind == h5t.COMPOUND and not is_complex(stored):
+        members = map(stored.get_member_type, range(stored.get_nmembers()))
+        return any(may_hold_vectors(member, shape[:1]) for member in members)
+    return bool(kind == h5t.FLOAT and len(shape) > 1 and shape[-1] != 1)
+
+
+def array_shape(stored: h5t.TypeID) -> tuple[int, ...]:
+    """Return the lengths of the array that an element of a type is; empty for another element."""
+    if stored.get_class() != h5t.ARRAY:
+        return ()
+    lengths: tuple[int, ...] = stored.get_array_dims()
+    return lengths + array_shape(stored.get_super())
+
+
+def is_complex(stored: h5t.TypeID) -> bool:
+    """Return whether a type is what h5py stores complex numbers as."""
+    if stored.get_class() != h5t.COMPOUND or stored.get_nmembers() != 2:
+        return False
+    parts = [(stored.get_member_name(index), stored.get_member_class(index)) for index in (0, 1)]
+    return parts == [(b"r", h5t.FLOAT), (b"i", h5t.FLOAT)]
 
 
 def is_big_endian(stored: h5t.TypeID) -> bool:
@@ -47,14 +86,21 @@ def is_big_endian(stored: h5t.TypeID) -> bool:
     return number and stored.get_size() > 1 and bool(stored.get_order() == h5t.ORDER_BE)
 
 
-def stored_type(dtype: str, old: h5t.TypeID) -> h5t.TypeID:
-    """Return the type that stores ``dtype`` in the byte order of ``old``.
+def stored_type(output: ArraySpec, old: h5t.TypeID) -> h5t.TypeID:
+    """Return the type that stores the elements of ``output``, in the byte order of ``old``.
 
     ``old`` itself where it does already: it may be a named type that others share.
     """
-    if dtype_of(old)[0] == dtype:
+    if old.get_class() == h5t.ARRAY:
+        inner = old.get_super()
+        end = len(output.shape) - len(array_shape(inner))
+        lengths = tuple(n or 0 for n in output.shape[end - len(old.get_array_dims()) : end])
+        numbers = stored_type(output, inner)
+        is_same = lengths == old.get_array_dims() and numbers.equal(inner)
+        return old if is_same else h5t.array_create(numbers, lengths)
+    if dtype_of(old)[0] == output.dtype:
         return old
-    return _STANDARD_FLOATS[dtype, old.get_order()]
+    return _STANDARD_FLOATS[output.dtype, old.get_order()]
 
 
 def _float_dtype(stored: h5t.TypeFloatID) -> tuple[str, str]:
@@ -62,7 +108,8 @@ def _float_dtype(stored: h5t.TypeFloatID) -> tuple[str, str]:
     for (dtype, _order), standard in _STANDARD_FLOATS.items():
         if stored.equal(standard):
             return dtype, ""
-    return f"{8 * stored.get_size()}-bit float", "a non-standard float type"
+    refusal = "a non-standard float type; write it again as float32 or float64"
+    return f"{8 * stored.get_size()}-bit float", refusal
 
 
 def _integer_dtype(stored: h5t.TypeIntegerID) -> tuple[str, str]:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import h5py
-import numpy as np
 from h5py import h5d, h5l, h5z
 
 from l2cli.atomic import reserve
@@ -14,16 +13,20 @@ from l2cli.errors import DestinationError
 from l2cli.formats.base import Writer
 from l2cli.formats.hdf5.chunks import ChunkWriter, bypass_of, chunk_spans
 from l2cli.formats.hdf5.codec import Codec, codec_of
-from l2cli.formats.hdf5.declarations import missing_of, refusal_to_store
-from l2cli.formats.hdf5.describe import filters
-from l2cli.formats.hdf5.errors import translated
+from l2cli.formats.hdf5.declarations import dtype_refusal, missing_of
+from l2cli.formats.hdf5.elements import element_of
+from l2cli.formats.hdf5.errors import translated, writing
 from l2cli.formats.hdf5.extent import Extent, ExtentWriter, copy_all_but, extent_of
-from l2cli.formats.hdf5.links import links, to_path
+from l2cli.formats.hdf5.links import links
+from l2cli.formats.hdf5.lossy import lossy_refusal
+from l2cli.formats.hdf5.outside import is_elsewhere
+from l2cli.formats.hdf5.plugins import filters
 from l2cli.formats.hdf5.replace import replace
 from l2cli.formats.hdf5.storage import DatasetWriter, is_sparse, open_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
@@ -50,6 +53,7 @@ class Hdf5Writer(Writer):
         self._reader = reader
         self._path = path
         self._outputs = dict(outputs)
+        self._arrays = {array.name: array for array in reader.arrays() if array.name in outputs}
         self._num_written = dict.fromkeys(outputs, 0)
         self._name: str | None = None
         self._rows: ExtentWriter | ChunkWriter | DatasetWriter | None = None
@@ -59,13 +63,23 @@ class Hdf5Writer(Writer):
         self._sparse: set[str] = set()
         self._missing: dict[str, Missing] = {}
         for output in self._outputs.values():
-            _check_storable(reader.file, output)
-        with translated(f"can't write {path}", DestinationError):
+            self._check_storable(output)
+        with translated(reader.path):
             external = {link.path for link in links(reader.file) if link.kind == h5l.TYPE_EXTERNAL}
-            self._foreign = {name for name in outputs if to_path(name) in external}
-            sources = {name: h5d.open(reader.file.id, to_path(name)) for name in outputs}
-            own = [sources[name] for name in outputs if name not in self._foreign]
-            copy_all_but([span for source in own for span in _spans(source)], reader.path, path)
+            sources = {name: self._opened(reader.file, name) for name in outputs}
+            self._foreign = {
+                name
+                for name, source in sources.items()
+                if reader.location(name)[0] in external or is_elsewhere(source, reader.file)
+            }
+            whole = [
+                source
+                for name, source in sources.items()
+                if name not in self._foreign and not reader.location(name)[1]
+            ]
+            spans = [span for source in whole for span in _spans(source)]
+        with self._writing():
+            copy_all_but(spans, reader.path, path)
             self._raw = path.open("r+b", buffering=0)
             try:
                 for name, source in sources.items():
@@ -84,7 +98,7 @@ class Hdf5Writer(Writer):
 
     def write(self, batch: Batch) -> None:
         name = batch.array.name
-        with translated(f"can't write {self._path}: {batch.array.label}", DestinationError):
+        with self._writing(f": {batch.array.label}"):
             if name != self._name or self._rows is None:
                 self._finish_rows()
                 self._name, self._rows = name, self._open_rows(name)
@@ -96,7 +110,7 @@ class Hdf5Writer(Writer):
 
     def finish(self) -> None:
         """Write what is kept back, and close."""
-        with translated(f"can't write {self._path}", DestinationError):
+        with self._writing():
             self._finish_rows()
             if self._file is not None:
                 self._file.flush()
@@ -119,10 +133,13 @@ class Hdf5Writer(Writer):
             if self._file is not None:
                 self._file.close()
 
+    def _writing(self, what: str = "") -> AbstractContextManager[None]:
+        return writing(f"can't write {self._path}{what}", self._reader.path)
+
     def _prepare(self, name: str, source: h5d.DatasetID) -> None:
         """Make room for an output, if what the source has there can't be written over."""
         output, is_foreign = self._outputs[name], name in self._foreign
-        missing = missing_of(source, np.dtype(output.dtype))
+        missing = missing_of(source, self._arrays[name], output.dtype)
         if missing is not None and missing.meets_unit_rows:
             self._missing[name] = missing
         is_new = is_foreign or self._is_changed(output) or _lies_elsewhere(source)
@@ -133,7 +150,7 @@ class Hdf5Writer(Writer):
             self._file = h5py.File(self._path, "r+", libver=_versions(self._reader.file))
         if is_new:
             replace(self._file, output, foreign=source if is_foreign else None)
-        codec = codec_of(h5d.open(self._file.id, to_path(name)))
+        codec = codec_of(self._opened(self._file, name))
         if is_sparse(source):
             self._sparse.add(name)
         elif codec and bypass_of(source):
@@ -144,9 +161,12 @@ class Hdf5Writer(Writer):
             return ExtentWriter(self._raw.fileno(), self._extents[name])
         assert self._file is not None
         if name in self._codecs:
-            dataset = h5d.open(self._file.id, to_path(name))
+            dataset = self._opened(self._file, name)
             return ChunkWriter(dataset, self._codecs[name], self._reader.pool)
-        return DatasetWriter(open_dataset(self._file.id, name), sparse=name in self._sparse)
+        path, fields = self._reader.location(name)
+        dataset = open_dataset(self._file.id, path)
+        element = element_of(dataset.get_type(), fields)
+        return DatasetWriter(dataset, element, sparse=name in self._sparse)
 
     def _finish_rows(self) -> None:
         if self._rows is not None:
@@ -162,9 +182,37 @@ class Hdf5Writer(Writer):
                 "space again (its file-space strategy); h5repack makes it small"
             )
 
+    def _check_storable(self, output: ArraySpec) -> None:
+        if output.dtype == "bfloat16":
+            raise DestinationError(
+                f"HDF5 can't hold bfloat16 ({output.label}); use --dtype float16 or float32"
+            )
+        with translated(output.label):
+            array, source = self._arrays[output.name], self._opened(self._reader.file, output.name)
+            refusal = dtype_refusal(source, array, output.dtype) or lossy_refusal(source, output)
+            used = filters(source.get_create_plist())
+            is_new = self._is_changed(output) or _lies_elsewhere(source)
+        if is_new and self._reader.location(output.name)[1]:
+            raise DestinationError(
+                f"{output.label} is a field of records, which can't be stored anew without the "
+                "others: leave out --dtype and --truncate-dim, take a dataset that lies in the "
+                "file itself, or convert with -o FILE.npz"
+            )
+        if refusal:
+            raise DestinationError(f"{output.label} {refusal}")
+        for code in used:
+            if not h5z.get_filter_info(code) & h5z.FILTER_CONFIG_ENCODE_ENABLED:
+                raise DestinationError(
+                    f"{output.label}: this HDF5 can read its filter {code} but not write it;"
+                    " repack the file with another filter (h5repack -f NONE)"
+                )
+
+    def _opened(self, file: h5py.File, name: str) -> h5d.DatasetID:
+        return h5d.open(file.id, self._reader.location(name)[0])
+
     def _is_changed(self, output: ArraySpec) -> bool:
         """Return whether a dataset is to have another dtype or shape than in the source."""
-        source = next(array for array in self._reader.arrays() if array.name == output.name)
+        source = self._arrays[output.name]
         return (source.dtype, source.shape) != (output.dtype, output.shape)
 
 
@@ -191,21 +239,3 @@ def _pieces(extents: Iterable[Extent]) -> Iterator[tuple[int, int]]:
 def _versions(file: h5py.File) -> tuple[str, str]:
     superblock = file.id.get_create_plist().get_version()[0]
     return _LOW_VERSIONS.get(superblock, "earliest"), "latest"
-
-
-def _check_storable(file: h5py.File, output: ArraySpec) -> None:
-    if output.dtype == "bfloat16":
-        raise DestinationError(
-            f"HDF5 can't hold bfloat16 ({output.label}); use --dtype float16 or float32"
-        )
-    with translated(output.label, DestinationError):
-        dataset = h5d.open(file.id, to_path(output.name))
-        if refusal := refusal_to_store(dataset, np.dtype(output.dtype)):
-            raise DestinationError(f"{output.label}: {refusal}")
-        used = filters(dataset.get_create_plist())
-        for code in used:
-            if not h5z.get_filter_info(code) & h5z.FILTER_CONFIG_ENCODE_ENABLED:
-                raise DestinationError(
-                    f"{output.label}: this HDF5 can read its filter {code} but not write it;"
-                    " repack the file with another filter (h5repack -f NONE)"
-                )

@@ -145,7 +145,7 @@ class Footer:
         ValueError
             If it isn't one, or the file is cut off, or encrypted, or in several pieces.
         """
-        raw, body_bytes = _raw_footer(file)
+        raw, body_bytes = raw_footer(file)
         footer = cls(thrift.decode(raw)[0], len(raw), body_bytes)
         if FileField.ENCRYPTION in footer.struct:
             raise ValueError("the file is encrypted; decrypt it first")
@@ -232,7 +232,8 @@ def values(struct: Struct, field_id: int, kind: int) -> list[Any]:
     return elements
 
 
-def _raw_footer(file: BinaryIO) -> tuple[bytes, int]:
+def raw_footer(file: BinaryIO) -> tuple[bytes, int]:
+    """Return the encoded footer of an open file, and where it begins."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(4)
