@@ -46,10 +46,10 @@ def test_arrays_that_overlap_are_refused(tmp_path: Path) -> None:
         first, second = (file.create_dataset(name, data=_ROWS) for name in ("train", "test"))
         offsets = [dataset.id.get_offset() for dataset in (first, second)]
     _move(source, offsets[1], offsets[0] + 320)
-    options = NormalizeOptions(select=("train", "test"))
-    with pytest.raises(FormatError, match=r"x\.h5: damaged: two pieces of its arrays claim byte"):
-        normalize_file(source, tmp_path / "y.h5", options)
-    normalize_file(source, tmp_path / "y.h5", NormalizeOptions(select=("train",)))
+    for names in (("train", "test"), ("train",), ("test",)):
+        options = NormalizeOptions(select=names)
+        with pytest.raises(FormatError, match=r"x\.h5: damaged: two pieces of its arrays claim"):
+            normalize_file(source, tmp_path / "y.h5", options)
 
 
 @pytest.mark.parametrize("userblock", [0, 512])

@@ -78,7 +78,8 @@ class Hdf5Writer(Writer):
                 for name, source in sources.items()
                 if name not in self._foreign and not reader.location(name)[1]
             ]
-            check_apart(source for name, source in sources.items() if name not in self._foreign)
+            own = [source for name, source in sources.items() if name not in self._foreign]
+            check_apart(reader.file, own)
             spans = [span for source in whole for span in _spans(source)]
         with self._writing():
             copy_all_but(spans, reader.path, path)
