@@ -285,3 +285,15 @@ def test_a_shard_whose_suffix_is_that_of_another_format_has_failed(tmp_path: Pat
     report, reports = _run(store)
     assert report.exit_code == 4
     assert "2.parquet is npy inside, but named like Parquet" in reports["2.parquet"].error
+
+
+def test_one_named_array_does_not_make_bystanders_of_most_files(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (store / "deep").mkdir(parents=True)
+    for index in range(3):
+        np.save(store / "deep" / f"{index}.npy", ROWS)
+    np.save(store / "other.npy", ROWS[:, :6])
+    _table(store / "table.parquet", embedding=_lists(ROWS[:, :5]))
+    report, reports = _run(store)
+    assert report.shards["done"] == 4
+    assert reports["other.npy"].status == "bystander"

@@ -23,6 +23,8 @@ MAGIC = b"\x93NUMPY"
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
 _MAX_HEADER = 2**20
 _MAX_SIZE = 2**63 - 1
+_WHITESPACE = " \t\n\r\f"
+"""What Python's grammar takes for space, as NumPy does; ``str.strip`` knows more of it."""
 _NOT_A_LITERAL = (
     ValueError,
     SyntaxError,
@@ -195,7 +197,7 @@ def _read(stream: Readable, size: int, label: str) -> bytes:
 
 def _parse_fields(body: bytes, label: str, encoding: str) -> dict[str, Any]:
     try:
-        fields = _literal(body.decode(encoding).strip())
+        fields = _literal(body.decode(encoding).strip(_WHITESPACE))
         valid = set(fields) == {"descr", "fortran_order", "shape"}
     except _NOT_A_LITERAL as exc:
         raise FormatError(f"{label} has a damaged npy header: {body[:60]!r}") from exc
@@ -215,7 +217,7 @@ def _literal(text: str) -> Any:
             for before, token in zip([None, *tokens], tokens, strict=False)
             if not (before and before.type == tokenize.NUMBER and token.string == "L")
         ]
-        return ast.literal_eval(tokenize.untokenize(kept).strip())
+        return ast.literal_eval(tokenize.untokenize(kept).strip(_WHITESPACE))
 
 
 def _encoding(version: tuple[int, int]) -> str:

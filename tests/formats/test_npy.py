@@ -173,6 +173,14 @@ def _npy(fields: str, body: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
         (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "claims a header of 4,294,967,295 bytes"),
         (_npy("{'descr': '<f4'}"), "damaged npy header"),
         (_npy("__import__('os').getcwd()"), "damaged npy header"),
+        (
+            _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)}  \x1f"),
+            "damaged npy header",
+        ),
+        (
+            _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)} \xa0 "),
+            "damaged npy header",
+        ),
         (_npy("(" * 5000), "damaged npy header"),
         (_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 2)}"), "the shape"),
         (_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (True, 2)}"), "the shape"),

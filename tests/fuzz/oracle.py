@@ -126,7 +126,7 @@ def _is_taken(name: str, names: list[str]) -> bool:
 def _may_differ(name: str, report: Report) -> bool:
     """Whether another dtype was asked for, which a layout and a schema say as well."""
     changed = any(array.dtype != array.output_dtype for array in report.arrays)
-    return changed and name in ("(layout)", "(schema)")
+    return changed and name.endswith(("(layout)", "(schema)"))
 
 
 def _same(before: Any, after: Any) -> bool:

@@ -65,13 +65,27 @@ def _numeric(array: Array) -> Any:
 
 def _npy(path: Path) -> Parts:
     stream = io.BytesIO(path.read_bytes())
-    version = np.lib.format.read_magic(stream)
-    stream.seek(0)
-    array = np.lib.format.read_array(stream, allow_pickle=False)
-    layout = version, array.shape, array.dtype.str, array.flags.f_contiguous
-    parts: Parts = {"(layout)": layout, "(behind)": stream.read()}
-    names = array.dtype.names or ("",)
-    return parts | {name: _numeric(array[name] if name else array) for name in names}
+    arrays: list[tuple[Any, Array]] = []
+    rest = stream.getvalue()
+    while not arrays or rest.startswith(np.lib.format.MAGIC_PREFIX):
+        stream = io.BytesIO(rest)
+        version = np.lib.format.read_magic(stream)
+        stream.seek(0)
+        arrays.append((version, np.lib.format.read_array(stream, allow_pickle=False)))
+        rest = stream.read()
+    parts: Parts = {"(behind)": rest}
+    for number, (version, array) in enumerate(arrays):
+        label = "" if len(arrays) == 1 else f"arr_{number}"
+        parts[f"{label}(layout)"] = version, array.shape, array.dtype.str, array.flags.f_contiguous
+        parts |= _fields(label, array)
+    return parts
+
+
+def _fields(label: str, array: Array) -> Parts:
+    """Return an array, or each field of one of records."""
+    if not array.dtype.names:
+        return {label: _numeric(array)}
+    return {f"{label}.{name}".lstrip("."): _numeric(array[name]) for name in array.dtype.names}
 
 
 def _npz(path: Path) -> Parts:

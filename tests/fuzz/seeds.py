@@ -76,7 +76,8 @@ def _npy() -> Iterator[Seed]:
     records = np.zeros(NUM_ROWS, [("id", "i4"), (_NAME, "f4", DIM)])
     records[_NAME] = _rows()
     yield Seed("npy records", ".npy", _npy_bytes(records))
-    yield Seed("npy two arrays", ".npy", _npy_bytes(_rows()) + _npy_bytes(_rows()[:3]))
+    several = _npy_bytes(_rows()) + _npy_bytes(_rows()[:3])
+    yield Seed("npy two arrays", ".npy", several, {"select": ("*",)})
 
 
 def _npz() -> Iterator[Seed]:

@@ -21,7 +21,7 @@ from tests.fuzz.trial import Mutant, Trial, mutant
 if TYPE_CHECKING:
     from tests.fuzz.raw import Parts
 
-_REFUSED = {"npy records", "Arrow by polars"}
+_REFUSED = {"Arrow by polars"}
 """Good files that are not normalized unasked."""
 
 

@@ -20,6 +20,7 @@ from l2cli.formats.hdf5.extent import Extent, ExtentWriter, copy_all_but, extent
 from l2cli.formats.hdf5.links import links
 from l2cli.formats.hdf5.lossy import lossy_refusal
 from l2cli.formats.hdf5.outside import is_elsewhere
+from l2cli.formats.hdf5.overlap import check_apart
 from l2cli.formats.hdf5.plugins import filters
 from l2cli.formats.hdf5.replace import replace
 from l2cli.formats.hdf5.storage import DatasetWriter, is_sparse, open_dataset
@@ -77,6 +78,8 @@ class Hdf5Writer(Writer):
                     self._foreign.add(name)
                 elif not fields:  # Of records, the other fields are copied.
                     spans += _spans(source)
+            own = [source for name, source in sources.items() if name not in self._foreign]
+            check_apart(reader.file, own)
         with self._writing():
             copy_all_but(spans, reader.path, path)
             self._raw = path.open("r+b", buffering=0)
