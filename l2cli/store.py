@@ -21,9 +21,8 @@ from l2cli.plan import StoreOptions, make_plan
 from l2cli.report import Counts, brief, short_rows, suffixes_text
 from l2cli.settled import Settled
 from l2cli.shards import ShardReport, failed
-from l2cli.siblings import is_abandoned
+from l2cli.siblings import OWN_PREFIX, is_abandoned
 from l2cli.survey import StoreChoice, choose, families_of, sampled
-from l2cli.walk import OWN_PREFIX
 from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ def test_workers_do_what_one_process_does(store: Path, tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         done = l2norm("normalize", store, "-o", tmp_path / jobs, "--jobs", jobs, "--no-progress")
         assert (done.code, done.out) == (0, "")
-        assert ": 31 done, 1 copied; 122,000 rows; " in done.err
+        assert ": 31 done, 1 file not read: 1 .txt; 122,000 rows; " in done.err
         assert done.err.count("\n") == 1
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
