@@ -65,7 +65,8 @@ def verify(
     reading = replace(options, dtype="bfloat16", truncate_dim=None)  # As ``check`` reads.
     with open_source(path, kind, reading) as reader:
         for array, counts in expected:
-            names = (array.name,) if any(each.name for each in reader.arrays()) else ()
+            # Of an array without a name the file's name tells, and this is a temporary one.
+            names = (array.name,) if any(each.name for each in reader.arrays()) else ("*",)
             for written in select(reader, names):
                 run = _read(reader, written, reading, stop_early=False)
                 problem = _problem(run, counts, options)
