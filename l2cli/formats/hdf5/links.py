@@ -86,7 +86,7 @@ def _links_in(group: h5g.GroupID, prefix: bytes) -> list[Link]:
 
 def _is_group(file: h5py.File, link: Link) -> bool:
     try:
-        return bool(h5o.get_info(file.id, link.path).type == h5o.TYPE_GROUP)
+        return isinstance(h5o.open(file.id, link.path), h5g.GroupID)
     except RAISED_BY_H5PY:
         return False
 
