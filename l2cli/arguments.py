@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import math
 import operator
+from numbers import Integral, Real
 
 from l2cli.arrays import FLOAT_DTYPES
 
 Axis = int | tuple[int, ...] | list[int]
+
+
+def is_integer(value: object) -> bool:
+    """Whether ``value`` is an integer of Python's or NumPy's, and no boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> bool:
+    """Whether ``value`` is a finite real number of Python's or NumPy's, and no boolean."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def checked_axis(axis: Axis) -> int | tuple[int, ...]:
@@ -20,23 +31,21 @@ def checked_axis(axis: Axis) -> int | tuple[int, ...]:
     ValueError
         Where it is empty.
     """
-    try:
-        if not isinstance(axis, (list, tuple)):
-            return operator.index(axis)
-        axes = tuple(map(operator.index, axis))
-    except TypeError as exc:
+    axes = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
+    if not all(map(is_integer, axes)):
         raise TypeError(
             "Invalid value for `axis` argument: expected an int or a list/tuple of ints. "
             f"Received: axis={axis}"
-        ) from exc
+        )
     if not axes:
         raise ValueError("`axis` is empty, expected at least one axis")
-    return axes
+    axes = tuple(operator.index(index) for index in axes)
+    return axes if isinstance(axis, (list, tuple)) else axes[0]
 
 
 def checked_epsilon(epsilon: float) -> float:
-    """Return ``epsilon``; raise ``ValueError`` where it is negative or not finite."""
-    if not (math.isfinite(epsilon) and epsilon >= 0):
+    """Return ``epsilon``; raise ``ValueError`` where it is no number, negative or not finite."""
+    if not is_finite(epsilon) or epsilon < 0:
         raise ValueError(f"`epsilon` is {epsilon}, expected a finite number, 0 or more")
     return float(epsilon)
 
@@ -78,7 +87,7 @@ def check_arguments(
     if not isinstance(shape, (list, tuple)):
         raise TypeError(f"`shape` is {shape}, expected a tuple, such as (768,)")
     checked_epsilon(epsilon)
-    if dtype is not None and dtype not in FLOAT_DTYPES:
+    if dtype is not None and not (isinstance(dtype, str) and dtype in FLOAT_DTYPES):
         raise ValueError(f"`dtype` is {dtype}, expected {', '.join(FLOAT_DTYPES)}")
     if 0 in axes_of(checked_axis(axis), len(shape) + 1):
         raise ValueError(

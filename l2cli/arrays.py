@@ -104,7 +104,8 @@ class Batch:
     array
         The array that the rows are of.
     rows
-        ``(batch_rows, ...)`` in the machine's byte order. Null rows are left out.
+        ``(batch_rows, ...)`` in the machine's byte order. Null rows are left out. Rows that are
+        all alike may be one in memory (:func:`is_one_row`), and may not be written to.
     start
         The row number of ``rows[0]`` in the array.
     row_numbers
@@ -139,6 +140,11 @@ class Batch:
     def is_incomplete(self, index: int) -> bool:
         """Return whether ``rows[index]`` has null components."""
         return self.incomplete is not None and bool(self.incomplete[index])
+
+
+def is_one_row(rows: np.ndarray[Any, Any]) -> bool:
+    """Return whether ``rows`` are one row in memory, many times over."""
+    return len(rows) > 1 and rows.ndim > 1 and rows.strides[0] == 0
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:

@@ -90,7 +90,15 @@ def message_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {reason(error)}"
+    if isinstance(error, ModuleNotFoundError):
+        return missing_module(error)
     return f"unexpected {type(error).__name__}: {error}; --debug shows where"
+
+
+def missing_module(error: ModuleNotFoundError) -> str:
+    """Return what to say of a library that is not installed."""
+    name = str(error.name).partition(".")[0]
+    return f"{name} is not installed: pip install {name}"
 
 
 def crash_message(subject: str, exit_code: int, consequence: str = "nothing was written") -> str:
@@ -104,9 +112,11 @@ def crash_message(subject: str, exit_code: int, consequence: str = "nothing was 
         What that means for the destination.
     """
     if exit_code >= 0:
+        flags = os.environ.get("XLA_FLAGS")
+        doubt = f"; look at XLA_FLAGS, which is '{flags}'" if flags else ""
         return (
             f"{subject}: the process that worked on it gave up with exit code {exit_code}; "
-            f"{consequence}; --debug shows what it said"
+            f"{consequence}; --debug shows what it said{doubt}"
         )
     name = signal.Signals(-exit_code).name
     if name == "SIGKILL":

@@ -12,9 +12,10 @@ from l2cli.arguments import axes_of, check_arguments
 from l2cli.arrays import numpy_dtype
 from l2cli.atomic import check_destination, replacing, temporary_errors, write_errors
 from l2cli.atomic_folder import check_folder, replacing_folder
-from l2cli.errors import OptionError
+from l2cli.errors import BackendError, OptionError
 from l2cli.forking import check_not_forked
 from l2cli.graph import import_keras, load_backend
+from l2cli.jax_settings import ordinary_settings
 from l2cli.siblings import temporary_folder
 
 if TYPE_CHECKING:
@@ -203,14 +204,18 @@ class _StableHlo(_Form):
         def l2_normalize(rows: Any) -> Any:
             return model(rows)
 
-        with jax.enable_x64(True):
+        with ordinary_settings():
             _, *shape = model.input_shape
             rows = jax.ShapeDtypeStruct(
                 (*export.symbolic_shape("batch"), *shape), numpy_dtype(model.inputs[0].dtype)
             )
             exported = export.export(jax.jit(l2_normalize), platforms=self._platforms)(rows)
+        try:
+            content = exported.serialize()
+        except ImportError as exc:
+            raise BackendError("jax writes StableHLO with flatbuffers: pip install it") from exc
         with replacing(destination, like=None, overwrite=overwrite) as sibling:
-            sibling.write_bytes(exported.serialize())
+            sibling.write_bytes(content)
 
 
 _FORMS: tuple[_Form, ...] = (_KerasFile(), _SavedModel(), _StableHlo())

@@ -85,6 +85,8 @@ class Figures:
         The norms of the rows that these were made of, where they were compared.
     largest_turn
         The largest angle between a row and what it was made of, in radians, if compared.
+    zero_allowed
+        Whether zero and null rows may be there.
     """
 
     num_rows: int
@@ -97,17 +99,19 @@ class Figures:
     picture: Picture
     before: Span | None = None
     largest_turn: float | None = None
+    zero_allowed: bool = True
 
     def __str__(self) -> str:
-        kinds = {
-            "unit": self.unit,
-            "not unit": self.num_rows - self.unit - self.zero - self.nonfinite,
-            "zero": self.zero,
-            "non-finite": self.nonfinite,
-            "null": self.null,
-        }
-        found = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items() if n or kind == "unit")
-        return f"{self.num_rows + self.null:,} rows: {found}"
+        without = {"zero": self.zero, "null": self.null}
+        bad = {"non-finite": self.nonfinite} | ({} if self.zero_allowed else without)
+        parts = [f"{self.unit:,} unit"]
+        if self.offending:
+            turned = "" if self.largest_turn is None else ", or turned"
+            named = f" ({_counted(bad)})" if any(bad.values()) else ""
+            parts.append(f"{self.offending:,} not unit{turned}{named}")
+        if self.zero_allowed and any(without.values()):
+            parts.append(_counted(without))
+        return f"{self.num_rows + self.null:,} rows: {', '.join(parts)}"
 
 
 @dataclass(frozen=True)
@@ -248,6 +252,10 @@ class CheckReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
         return {"is_unit": self.is_unit, **asdict(self)}
+
+
+def _counted(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number)
 
 
 def norm_text(norm: float) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from l2cli.jax_settings import ordinary_settings
 from l2cli.summation import tree_sum
 
 if TYPE_CHECKING:
@@ -50,12 +51,7 @@ def normalized(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
 
 def wide_types() -> contextlib.AbstractContextManager[Any]:
     """Let JAX use float64 in the block, in this thread only; elsewhere it is always there."""
-    if keras.backend.backend() != "jax":
-        return contextlib.nullcontext()
-    import jax
-
-    context: contextlib.AbstractContextManager[Any] = jax.enable_x64(True)
-    return context
+    return ordinary_settings() if keras.backend.backend() == "jax" else contextlib.nullcontext()
 
 
 def total(terms: Any, axes: tuple[int, ...]) -> Any:

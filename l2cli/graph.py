@@ -22,8 +22,9 @@ import numpy as np
 
 from l2cli.backend import Backend, ProcessBackend
 from l2cli.cache import keep, kept, make_key
-from l2cli.errors import BackendError
+from l2cli.errors import BackendError, missing_module
 from l2cli.forking import check_not_forked, is_forked, note_start
+from l2cli.jax_settings import ordinary_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,13 +121,18 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
             "change that or name one with --backend"
         )
     if not is_installed(chosen):
-        raise BackendError(f"{chosen} is not installed; install it or name another --backend")
+        raise BackendError(
+            f"{chosen} is not installed: pip install {chosen}, or name another with --backend"
+        )
     return chosen, reason
 
 
 def is_installed(name: str) -> bool:
     """Whether the backend ``name`` is there to be imported."""
-    return importlib.util.find_spec(name) is not None
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # It is there, but no import made it.
+        return name in sys.modules
 
 
 def import_keras(name: str) -> None:
@@ -141,13 +147,25 @@ def import_keras(name: str) -> None:
     before = os.environ.get("KERAS_BACKEND")
     os.environ["KERAS_BACKEND"] = name
     try:
-        importlib.import_module("keras")
+        _import("keras")
     finally:
         if before is None:
             del os.environ["KERAS_BACKEND"]
         else:
             os.environ["KERAS_BACKEND"] = before
     _check_running(name)
+
+
+def _import(name: str) -> Any:
+    """Import a library that graphs need; say in one line where that can't be done."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        raise BackendError(missing_module(exc)) from exc
+    except Exception as exc:  # Such as of a setting in the environment that it can't make out.
+        raise BackendError(
+            f"{name} can't be imported ({type(exc).__name__}: {' '.join(str(exc).split())})"
+        ) from exc
 
 
 def _running_backend() -> str:
@@ -193,9 +211,7 @@ class _JaxBackend(Backend):
 
     def __init__(self, device: str) -> None:
         super().__init__()
-        import jax
-
-        self._jax = jax
+        self._jax = _import("jax")
         devices = self._devices(device.partition(":")[0])
         self._device = _pick(self.name, device, devices)
         kind = "cpu" if self._device.platform == "cpu" else "gpu"
@@ -206,8 +222,8 @@ class _JaxBackend(Backend):
             found = self._jax.devices()
         except Exception as exc:  # JAX raises what its plug-ins raise.
             raise BackendError(
-                f"jax finds no device to run on ({' '.join(str(exc).split())}); "
-                "look at JAX_PLATFORMS, or use --backend tensorflow"
+                f"jax finds no device to run on{_reason(exc)}; look at JAX_PLATFORMS, or use "
+                "--backend tensorflow"
             ) from exc
         if kind == "auto":
             return list(found)
@@ -217,14 +233,13 @@ class _JaxBackend(Backend):
             raise _no_device(self.name, kind, sorted({one.platform for one in found})) from exc
 
     def _compile(self, spec: GraphSpec) -> Graph:
-        # 64-bit types are switched on here only: the caller's own JAX code keeps its setting.
-        with self._jax.enable_x64(True), self._jax.default_device(self._device):
+        with ordinary_settings(), self._jax.default_device(self._device):
             exported = self._export(spec if 0 in spec.axes else spec.of_any_batch)
             inputs = [self._jax.ShapeDtypeStruct(*item) for item in _input_signature(spec)]
             compiled = self._jax.jit(exported.call).lower(*inputs).compile()
 
         def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-            with self._jax.enable_x64(True):
+            with ordinary_settings():
                 return [np.asarray(output) for output in _as_list(compiled(*arrays))]
 
         return graph
@@ -248,7 +263,8 @@ class _JaxBackend(Backend):
         ]
         function = self._jax.jit(_build(spec, self.name))
         exported = export.export(function, platforms=[platform])(*inputs)
-        keep(key, bytes(exported.serialize()))
+        with contextlib.suppress(ImportError):  # JAX serializes with a library of its own.
+            keep(key, bytes(exported.serialize()))
         return exported
 
 
@@ -258,9 +274,7 @@ class _TensorFlowBackend(Backend):
     def __init__(self, device: str) -> None:
         super().__init__()
         import_keras(self.name)
-        import tensorflow as tf
-
-        self._tf = tf
+        self._tf = tf = _import("tensorflow")
         kind = device.partition(":")[0]
         gpus = [] if kind == "cpu" else tf.config.list_physical_devices("GPU")
         if not gpus and kind == "gpu":
@@ -308,6 +322,14 @@ def _dimensions(shape: tuple[int | None, ...]) -> str:
 
 def _as_list(outputs: Any) -> list[Any]:
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def _reason(exc: Exception) -> str:
+    """Return in brackets what JAX says, and the setting that limits it to some platforms."""
+    setting = os.environ.get("JAX_PLATFORMS")
+    parts = [f"JAX_PLATFORMS is '{setting}'"] if setting else []
+    parts += [" ".join(str(exc).split())] if str(exc) else []
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _pick(backend: str, device: str, devices: list[Any]) -> Any:

@@ -88,6 +88,14 @@ class Inlet(io.RawIOBase):
         self._position = 0
         self.ended = False
 
+    def unread(self, content: bytes) -> None:
+        """Put back what was read last: it is read again next."""
+        if self._settled:
+            self._kept[: self._position] = content
+            self._position = 0
+        else:
+            self._position -= len(content)
+
     def settle(self) -> None:
         """Keep nothing from here on: what follows is read once."""
         self._settled = True

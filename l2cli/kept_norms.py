@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2cli.atomic import temporary_file
+from l2cli.errors import OptionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,11 @@ class KeptNorms(contextlib.ExitStack):
     ----------
     arrays
         Whose norms will come, and the axes that a vector of each lies along.
+
+    Raises
+    ------
+    OptionError
+        Where it isn't known how many vectors a row has.
     """
 
     def __init__(self, arrays: list[tuple[ArraySpec, tuple[int, ...]]]) -> None:
@@ -34,9 +40,14 @@ class KeptNorms(contextlib.ExitStack):
         self._files: dict[str, NormsFile] = {}
         self._whole: dict[str, Path] = {}
         for array, axes in arrays:
+            shape = [length for axis, length in enumerate(array.shape) if axis not in axes][1:]
+            if None in shape:
+                raise OptionError(
+                    f"{array.label} has several vectors a row, not as many in each, so their norms "
+                    "make no array; they can't be kept"
+                )
             path = self.enter_context(temporary_file(named=True))
-            shape = [length or 0 for axis, length in enumerate(array.shape) if axis not in axes]
-            self._files[array.name] = NormsFile(path, tuple(shape[1:]))
+            self._files[array.name] = NormsFile(path, tuple(length or 0 for length in shape))
 
     def add(self, batch: Batch) -> None:
         """Take in the norms of a batch, if it is of one of the arrays."""

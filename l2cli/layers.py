@@ -53,9 +53,11 @@ def l2_normalize(x: Any, axis: Axis = -1, epsilon: float = 1e-12) -> Any:
         A tensor of the shape and dtype of ``x``.
 
     Raises:
-        ValueError: If ``axis`` or ``epsilon`` is out of range.
-        TypeError: If ``x`` is not of a float dtype, or a masked array.
+        ValueError: If ``axis`` or ``epsilon`` is out of range, or the rank of ``x`` not known.
+        TypeError: If ``x`` is not of a float dtype, is sparse or ragged, or a masked array.
+        BackendError: In a process that was forked after a backend had started.
     """
+    _check_dense(x)
     if isinstance(x, keras.KerasTensor):
         return L2Normalize(axis, epsilon).symbolic_call(x)
     axis, epsilon = checked_axis(axis), checked_epsilon(epsilon)
@@ -81,7 +83,7 @@ class L2Normalize(keras.Operation):  # type: ignore[misc]
 
     def compute_output_spec(self, x: Any) -> Any:
         _check_dtype(x)
-        axes_of(self.axis, len(x.shape))
+        axes_of(self.axis, _rank(x.shape))
         return keras.KerasTensor(x.shape, dtype=x.dtype)
 
 
@@ -123,7 +125,7 @@ class L2Normalization(keras.layers.Layer):  # type: ignore[misc]
         return _normalized_tensor(inputs, self.axis, self.epsilon)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        axes_of(self.axis, len(input_shape))
+        axes_of(self.axis, _rank(input_shape))
         return tuple(input_shape)
 
     def compute_output_spec(self, inputs: Any) -> Any:
@@ -178,7 +180,7 @@ class Division(keras.layers.Layer):  # type: ignore[misc]
 def _normalized_tensor(x: Any, axis: Axis, epsilon: float) -> Any:
     check_not_forked("l2cli.l2_normalize")
     _check_dtype(x)
-    return normalized(x, axes_of(axis, len(x.shape)), epsilon)
+    return normalized(x, axes_of(axis, _rank(x.shape)), epsilon)
 
 
 def _normalized_array(x: np.ndarray[Any, Any], axis: Axis, epsilon: float) -> Any:
@@ -188,7 +190,31 @@ def _normalized_array(x: np.ndarray[Any, Any], axis: Axis, epsilon: float) -> An
         return np.array(np.asarray(result), x.dtype)
 
 
+def _rank(shape: Any) -> int:
+    """Return the rank of a tensor's shape, which TensorFlow may not know."""
+    if shape is None or getattr(shape, "rank", 0) is None:
+        raise ValueError(
+            "the rank of `x` is not known, and `axis` counts its axes; say it first, such as with "
+            "tf.ensure_shape(x, (None, 768)) or in the input_signature of tf.function"
+        )
+    return len(shape)
+
+
+def _check_dense(x: Any) -> None:
+    name = type(x).__name__
+    if name == "RaggedTensor":
+        remedy = "x.to_tensor(); the zeros that it appends to rows change no norm of theirs"
+    elif name == "SparseTensor" or getattr(x, "sparse", False) is True:
+        remedy = "tf.sparse.to_dense(x)"
+    elif hasattr(x, "todense"):
+        remedy = "x.todense()"
+    else:
+        return
+    raise TypeError(f"`x` is sparse or ragged ({name}), expected a dense tensor; use {remedy}")
+
+
 def _check_dtype(x: Any) -> None:
+    _check_dense(x)
     if dtype_of(x) not in FLOAT_DTYPES:
         raise TypeError(
             f"`x` is {dtype_of(x)}, expected {', '.join(FLOAT_DTYPES)}; cast it first, such as "

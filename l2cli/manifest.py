@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from l2cli import __version__
 from l2cli.errors import DestinationError, OptionError
 from l2cli.shards import digest, fingerprint
+from l2cli.siblings import OWN_PREFIX
 from l2cli.survey import StoreChoice
-from l2cli.walk import OWN_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from l2cli.arrays import is_one_row
 from l2cli.comparison import angles, side_by_side
 from l2cli.findings import ArrayCheck
 from l2cli.norms import row_norms, spanning_norms
-from l2cli.tally import Tally
+from l2cli.tally import NUM_OFFENDERS, Tally
 from l2cli.vectors import Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.options import NormalizeOptions
     from l2cli.vectors import LoadBackend, Read
+
+    Array = np.ndarray[Any, Any]
 
 TOLERANCES = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-12}
 """How far from 1 the norm of a unit row may be, by the dtype it is stored in.
@@ -58,6 +62,7 @@ class ArrayRun:
     ) -> None:
         self.array = array
         self.tally = Tally(allow_zero=allow_zero)
+        self._allow_zero = allow_zero
         self._reading = reading
         self._backend = backend
         self._tolerance = tolerance
@@ -69,7 +74,12 @@ class ArrayRun:
     def take(self, batch: Batch) -> None:
         """Check the rows of ``batch``, whose vectors lie within a row each."""
         self._count(batch)
-        self.tally.add(row_norms(self._vectors, batch), self._tolerance, batch.row_number)
+        norms = row_norms(self._vectors, batch)
+        # Of rows that are all alike, those that may be named; the rest by arithmetic.
+        stop = NUM_OFFENDERS if is_one_row(batch.rows) else len(norms)
+        self.tally.add(norms[:stop], self._tolerance, batch.row_number)
+        if stop < len(norms):
+            self.tally += self._repeated(norms[:1], len(norms) - stop)
 
     def take_all(self, read: Read) -> None:
         """Check vectors that lie along axis 0. ``read`` starts a new pass."""
@@ -111,6 +121,17 @@ class ArrayRun:
         return ArrayCheck(
             array.name, shape, array.dtype, self._tolerance, figures, self.tally.offenders
         )
+
+    def _repeated(self, norms: Array, times: int) -> Tally:
+        """Return the tally of ``norms`` so many times over."""
+        total, doubled = (Tally(allow_zero=self._allow_zero) for _ in range(2))
+        doubled.add(norms, self._tolerance, int)
+        while times:
+            if times & 1:
+                total += doubled
+            doubled += doubled
+            times >>= 1
+        return total
 
     def _count(self, batch: Batch) -> Batch:
         self._num_rows += len(batch.rows) + batch.num_null

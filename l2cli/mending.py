@@ -83,7 +83,8 @@ class Mender:
         name = f"{self.output.label}, " if self.output.name else ""
         if len(self.axes) == rank:
             return f"{name}the one vector"
-        if batch is not None and self.axes == tuple(range(1, rank)):
+        has_own_number = None in self.output.shape[1:-1]
+        if batch is not None and (has_own_number or self.axes == tuple(range(1, rank))):
             return f"{name}row {batch.row_number(int(position[0]))}"
         free = iter(int(index) for index in position)
         indexes = [":" if axis in self.axes else str(next(free)) for axis in range(rank)]

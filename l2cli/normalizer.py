@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2cli.arrays import numpy_dtype
+from l2cli.arrays import is_one_row, numpy_dtype
 from l2cli.mending import Mender
 from l2cli.report import Counts
 from l2cli.vectors import Vectors
@@ -112,6 +112,8 @@ class RowNormalizer(Normalizer):
         """Learn nothing: a row holds all that there is to know of its vectors."""
 
     def normalize(self, batch: Batch) -> Batch:
+        if is_one_row(batch.rows):
+            return self._normalize_alike(batch)
         rows = self.vectors.rows(batch)
         self.counts.null += batch.num_null
         if not len(rows):
@@ -131,6 +133,14 @@ class RowNormalizer(Normalizer):
             if kept is not None:
                 kept[~trusted] = norms.value
         return replace(batch, rows=normalized, norms=kept)
+
+    def _normalize_alike(self, batch: Batch) -> Batch:
+        """Normalize one row in the place of all, and count it as often as it stands there."""
+        before, num_rows = replace(self.counts), len(batch.rows)
+        one = self.normalize(replace(batch, rows=batch.rows[:1]))
+        self.counts.multiply_since(before, num_rows)
+        norms = None if one.norms is None else _repeated(one.norms, num_rows)
+        return replace(batch, rows=_repeated(one.rows, num_rows), norms=norms)
 
 
 class EmptyNormalizer(Normalizer):
@@ -179,3 +189,7 @@ class SpanningNormalizer(Normalizer):
         if self._all.extreme.any():
             normalized = self._mended(normalized, rows, self._all.extreme, self._all.norms)
         return replace(batch, rows=normalized)
+
+
+def _repeated(row: Array, num_rows: int) -> Array:
+    return np.broadcast_to(row, (num_rows, *row.shape[1:]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from l2cli.arrays import is_one_row
 
 if TYPE_CHECKING:
     from l2cli.arrays import Batch
@@ -18,6 +21,9 @@ def row_norms(vectors: Vectors, batch: Batch) -> Array:
 
     The shape is that of ``batch.rows`` without the axes that a vector lies along.
     """
+    if is_one_row(batch.rows):
+        one = row_norms(vectors, replace(batch, rows=batch.rows[:1]))
+        return np.broadcast_to(one, (len(batch.rows), *one.shape[1:]))
     rows = vectors.rows(batch)
     is_regular = rows.size > 0 and vectors.is_regular(rows)
     sums = vectors.run("measure", rows)[0] if is_regular else vectors.no_sums(rows)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from l2cli.arguments import is_finite, is_integer
 from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import NoArrayError, OptionError, SourceError
 
@@ -75,24 +76,36 @@ class NormalizeOptions:
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                expected = ", ".join(choices)
-                raise OptionError(f"{name} is {getattr(self, name)!r}, expected {expected}")
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value in choices):
+                raise OptionError(f"{name} is {value!r}, expected {', '.join(choices)}")
         for name in ("select", "axis"):
             if not isinstance(getattr(self, name) or (), tuple):
                 raise OptionError(f"{name} is {getattr(self, name)!r}, expected a tuple")
-        if self.axis == ():
-            raise OptionError("axis: none given, expected at least one")
-        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+        self._check_axis()
+        if not is_finite(self.epsilon) or self.epsilon < 0:
             raise OptionError(f"epsilon is {self.epsilon}, expected a finite number, 0 or more")
         for name in ("batch_size", "truncate_dim"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name} is {value}, expected 1 or more")
+            if value is not None and not (is_integer(value) and value >= 1):
+                raise OptionError(f"{name} is {value!r}, expected an integer, 1 or more")
+        if not isinstance(self.device, str):
+            raise OptionError(f"device is {self.device!r}, expected auto, cpu, gpu or gpu:N")
         if self.norms_name == "":
             raise OptionError("norms_name is empty; name a column, dataset or member")
         if self.truncate_dim is not None and len(self.axis or ()) > 1:
             raise OptionError("truncate_dim keeps components along one axis; give one axis")
+
+    def _check_axis(self) -> None:
+        if self.axis is None:
+            return
+        if not self.axis:
+            raise OptionError("axis: none given, expected at least one")
+        for axis in self.axis:
+            if not is_integer(axis):
+                raise OptionError(f"axis is {axis!r}, expected an integer, or several")
+        if len(set(self.axis)) < len(self.axis):
+            raise OptionError(f"axis is {_listed(self.axis)}, which names one axis twice")
 
     def output(self, array: ArraySpec) -> ArraySpec:
         """Return what ``array`` is to become, or refuse it.
@@ -118,7 +131,8 @@ class NormalizeOptions:
         Raises
         ------
         SourceError
-            Where the array has no such axis, or it isn't known which axis is meant.
+            Where the array has no such axis, one is named twice, or it isn't known which axis
+            is meant.
         """
         if self.axis is None and array.reversed_by:
             raise SourceError(_axis_question(array))
@@ -129,7 +143,13 @@ class NormalizeOptions:
                     f"{array.label} has rank {rank}, so axis {axis} is out of range; "
                     f"expected {-rank} to {rank - 1}"
                 )
-        return tuple(sorted({axis % rank for axis in axes}))
+        counted = sorted({operator.index(axis) % rank for axis in axes})
+        if len(counted) < len(axes):
+            raise SourceError(
+                f"axis is {_listed(axes)}, which names one axis of {array.label} twice: it has "
+                f"rank {rank}"
+            )
+        return tuple(counted)
 
     def _truncated(self, array: ArraySpec) -> tuple[int | None, ...]:
         keep, shape = self.truncate_dim, array.shape
@@ -160,3 +180,7 @@ def _axis_question(array: ArraySpec) -> str:
         f"{array.label} was stored by {array.reversed_by}, with its axes in reverse order: "
         f"{there} there is {here} here; choose {choice}"
     )
+
+
+def _listed(axes: tuple[int, ...]) -> str:
+    return ",".join(map(str, axes))

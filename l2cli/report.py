@@ -31,6 +31,12 @@ class Counts:
             *(getattr(self, name) + getattr(other, name) for name in Counts.__dataclass_fields__)
         )
 
+    def multiply_since(self, before: Counts, factor: int) -> None:
+        """Count what was added since ``before`` so many times."""
+        for name in Counts.__dataclass_fields__:
+            old = getattr(before, name)
+            setattr(self, name, old + factor * (getattr(self, name) - old))
+
     def __str__(self) -> str:
         found = {
             "zero": self.zero,

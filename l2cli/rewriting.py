@@ -140,6 +140,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _write_json(source: Path, target: Path, held: dict[str, Any]) -> None:
     """Write JSON, set as it is in ``source``."""
-    lines = source.read_text().splitlines()
+    text = source.read_text("utf-8")
+    lines = text.splitlines()
     indent = len(lines[1]) - len(lines[1].lstrip()) if len(lines) > 1 else None
-    target.write_text(json.dumps(held, indent=indent))
+    written = json.dumps(held, indent=indent, ensure_ascii=text.isascii())
+    target.write_text(written + ("\n" if text.endswith("\n") else ""), "utf-8")

@@ -188,9 +188,7 @@ def _resolve(
     if in_place:
         if destination is not None:
             raise OptionError("--in-place replaces the source, so it takes no -o")
-        if what := misnamed(source, source_kind):
-            old, new = _quoted(source), _quoted(_renamed(source, source_kind))
-            raise OptionError(f"{source} is {what}; rename it first: mv {old} {new}")
+        check_name(source, source_kind)
         return source
     target = _default(source, source_kind, asked) if destination is None else destination
     if isinstance(target, Path) and os.path.exists(target) and target.samefile(source):
@@ -208,6 +206,19 @@ def _default(source: Path, source_kind: Format, asked: Format | None) -> Path:
     if what:
         return default_destination(_renamed(source, wanted))
     return default_destination(source, None if wanted is source_kind else wanted)
+
+
+def check_name(source: Path, kind: Format) -> None:
+    """Refuse a source that is to keep its name, and whose suffix is that of another format.
+
+    Raises
+    ------
+    OptionError
+        With what to type to give it the right name.
+    """
+    if what := misnamed(source, kind):
+        old, new = _quoted(source), _quoted(_renamed(source, kind))
+        raise OptionError(f"{source} is {what}; rename it first: mv {old} {new}")
 
 
 def misnamed(source: Path, kind: Format) -> str:

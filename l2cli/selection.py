@@ -21,6 +21,7 @@ from l2cli.array_names import (
 from l2cli.arrays import FLOAT_DTYPES, ITEM_SIZES
 from l2cli.errors import NoArrayError, OtherArraysError, SelectionError
 from l2cli.report import brief, shape_text
+from l2cli.siblings import OWN_PREFIX
 from l2cli.suggestions import suggestion
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def _doubt(array: ArraySpec, arrays: Sequence[ArraySpec], file_stem: str) -> str
         return "a search result, unless named"
     if array.shape[-1:] == (1,) or (row_length(array) == 1 and not is_embedding_named(array)):
         return "rows of one number, unless named"
-    if word := means_other(array.name or file_stem):
+    named_by = "" if file_stem.startswith(OWN_PREFIX) else file_stem  # Our temporary file.
+    if word := means_other(array.name or named_by):
         return f"named like something else ({word}), unless named"
     has_others = any(_is_numeric(other) for other in arrays if other is not array)
     if is_weak(array) and has_others and not is_embedding_named(array):

@@ -31,7 +31,7 @@ from l2cli.errors import (
 from l2cli.formats import by_word, detect
 from l2cli.normalization import normalize
 from l2cli.rewriting import rewrite
-from l2cli.routes import Route, wanted_kind
+from l2cli.routes import Route, check_name, wanted_kind
 from l2cli.siblings import sibling_prefix
 from l2cli.sources import FileSource, open_source
 from l2cli.survey import survey_shard
@@ -314,6 +314,8 @@ def _source_kind(task: ShardTask) -> Format | None:
 def _normalize(
     task: ShardTask, kind: Format, progress: Callable[[int, int], None] | None
 ) -> ShardReport:
+    if not task.destination_format:
+        check_name(Path(task.source), kind)
     young = _is_young(task.fingerprint)
     destination, staged = _staged(task)
     route = _route(task, kind, destination)

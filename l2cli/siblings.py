@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PREFIX = ".l2norm-"
+OWN_PREFIX = ".l2norm"
+"""What the names of l2norm's own files begin with: manifest and temporary siblings."""
+_PREFIX = f"{OWN_PREFIX}-"
 _NAME = re.compile(rf"{re.escape(_PREFIX)}([0-9]+)-")
 
 

@@ -21,9 +21,8 @@ from l2cli.plan import StoreOptions, make_plan
 from l2cli.report import Counts, brief, short_rows, suffixes_text
 from l2cli.settled import Settled
 from l2cli.shards import ShardReport, failed
-from l2cli.siblings import is_abandoned
+from l2cli.siblings import OWN_PREFIX, is_abandoned
 from l2cli.survey import StoreChoice, choose, families_of, sampled
-from l2cli.walk import OWN_PREFIX
 from l2cli.workers import InProcess, LocalWorkers, default_jobs, useful_jobs
 
 if TYPE_CHECKING:
@@ -65,11 +64,19 @@ class StoreProgress:
         The shard that the news is of.
     done, total
         Bytes of source files.
+    read
+        Of the bytes that are done, those that this run dealt with.
+    num_done, num_shards, num_failed
+        How many shards are done, with or without success, are there in all, and failed.
     """
 
     name: str
     done: int
     total: int
+    read: int = 0
+    num_done: int = 0
+    num_shards: int = 0
+    num_failed: int = 0
 
 
 @dataclass
@@ -381,6 +388,7 @@ class _Run:
 
     def run(self, runner: Runner | None, wishes: StoreOptions) -> None:
         """Run everything that isn't done."""
+        self._on_event(self._state(""))
         for report in self._plan.failures:
             self._count(report)
         tasks = list(self._skip_done())
@@ -502,7 +510,16 @@ class _Run:
         self._on_event(self._state(task.name))
 
     def _state(self, name: str) -> StoreProgress:
-        return StoreProgress(name, self._done + sum(self._partial.values()), self._total)
+        partial, shards = sum(self._partial.values()), self._report.shards
+        return StoreProgress(
+            name,
+            self._done + partial,
+            self._total,
+            self._report.num_bytes + partial,
+            sum(shards.values()),
+            len(self._plan.tasks) + len(self._plan.failures),
+            shards["failed"],
+        )
 
 
 def _first_and_more(names: list[str]) -> str:

@@ -258,7 +258,11 @@ def choose(surveyed: Iterable[Surveyed], families: Sequence[str], *, named: bool
         taken = _most(taken, Counter(families))
     lengths = {array.row_length for _, arrays in taken for array in arrays} - {None}
     if not named:
-        taken += [pair for pair in found if _is_lone(pair[1]) and pair[1][0].row_length in lengths]
+        # A file that is one array is taken by its rows, or where most files are like it.
+        sure = [pair for pair in found if _least_doubt(pair[1]) != _WEAK]
+        lone = [pair for pair in found if _is_lone(pair[1]) and pair[1][0].row_length in lengths]
+        taken += lone + [pair for pair in _most(sure, Counter(families)) if _is_lone(pair[1])]
+        lengths |= {array.row_length for _, arrays in taken for array in arrays} - {None}
     names: dict[str, set[str]] = {}
     for family, arrays in taken:
         names.setdefault(family, set()).update(array.name for array in arrays)
@@ -273,7 +277,7 @@ def _most(found: list[Surveyed], sizes: Counter[str]) -> list[Surveyed]:
     votes: Counter[str] = Counter()
     for family, key in {(family, _key(arrays)) for family, arrays in found}:
         votes[key] += sizes[family]
-    most = max(votes, key=lambda key: (votes[key], key))
+    most = max(votes, key=lambda key: (votes[key], key), default="")
     return [(family, arrays) for family, arrays in found if _key(arrays) == most]
 
 

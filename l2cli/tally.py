@@ -121,6 +121,7 @@ class Tally:
             make_picture(self._unit, self._other, self._before),
             _span(self._before),
             self._largest_turn,
+            self._allow_zero,
         )
 
 

@@ -69,15 +69,18 @@ class RowShape:
     ----------
     promised
         Their shape as far as it is known before.
+    num_free
+        How many axes come first of which rows may differ in length all the same.
 
     Attributes
     ----------
     first
-        The shape of the first row.
+        The shape of the first row, without the free axes.
     """
 
-    def __init__(self, promised: tuple[int | None, ...]) -> None:
+    def __init__(self, promised: tuple[int | None, ...], num_free: int = 0) -> None:
         self._promised = promised
+        self._num_free = num_free
         self._differs = False
         self.first: tuple[int, ...] | None = None
 
@@ -86,13 +89,23 @@ class RowShape:
         if not len(rows):
             return
         if self.first is None:
-            self.first = rows.shape[1:]
-        self._differs |= rows.shape[1:] != self.first
+            self.first = self._fixed(rows)
+        self._differs |= not self.fits(rows)
+
+    def fits(self, rows: Array) -> bool:
+        """Whether rows have the shape of the first."""
+        return self._fixed(rows) == self.first
 
     @property
     def common(self) -> tuple[int | None, ...]:
         """The shape that all have; what was promised where they differ or none came."""
-        return self._promised if self._differs or self.first is None else self.first
+        if self._differs or self.first is None:
+            return self._promised
+        return (*self._promised[: self._num_free], *self.first)
+
+    def _fixed(self, rows: Array) -> tuple[int, ...]:
+        shape: tuple[int, ...] = rows.shape[1 + self._num_free :]
+        return shape
 
 
 class Vectors:
@@ -123,8 +136,9 @@ class Vectors:
         # Integers enter the graph as float64, which holds all of them that a result can show.
         self._dtype = array.dtype if array.dtype in FLOAT_DTYPES else "float64"
         self._graphs: dict[Step, tuple[int, Graph]] = {}
-        self.source_shape = RowShape(array.shape[1:])
-        self.shape = RowShape(output.shape[1:])
+        self._num_free = self._count_free(array)
+        self.source_shape = RowShape(array.shape[1:], self._num_free)
+        self.shape = RowShape(output.shape[1:], self._num_free)
 
     @property
     def num_vectors(self) -> int:
@@ -146,7 +160,16 @@ class Vectors:
         return np.ascontiguousarray(rows, numpy_dtype(self._dtype))
 
     def run(self, step: Step, rows: Array, *sums: Array) -> list[Array]:
-        """Run the graph of ``step`` over ``rows``, padded to the rows that it was made for."""
+        """Run the graph of ``step`` over ``rows``, padded to the rows that it was made for.
+
+        Where rows differ in how many vectors they have, each vector is a row to the graph.
+        """
+        if not self._num_free:
+            return self._run(step, rows, *sums)
+        outputs = self._run(step, rows.reshape(-1, rows.shape[-1]))
+        return [output.reshape(*rows.shape[:-1], output.shape[-1]) for output in outputs]
+
+    def _run(self, step: Step, rows: Array, *sums: Array) -> list[Array]:
         capacity, graph = self._graphs.get(step, (0, None))
         if graph is None or capacity < len(rows):
             capacity = _capacity(rows)
@@ -160,7 +183,7 @@ class Vectors:
 
     def is_regular(self, rows: Array) -> bool:
         """Whether ``rows`` are as long as the first: of others a graph for each is too much."""
-        return bool(rows.shape[1:] == self.shape.first)
+        return self.shape.fits(rows)
 
     def no_sums(self, rows: Array) -> Array:
         """Return a NaN for each vector of ``rows``: sums that are not trusted."""
@@ -221,7 +244,19 @@ class Vectors:
 
     def _spec(self, step: Step, shape: tuple[int, ...]) -> GraphSpec:
         output, epsilon = self._output.dtype, self._options.epsilon
-        return GraphSpec(step, shape, self._dtype, output, self.axes, epsilon)
+        axes = (1,) if self._num_free else self.axes
+        return GraphSpec(step, shape, self._dtype, output, axes, epsilon)
+
+    def _count_free(self, array: ArraySpec) -> int:
+        """Return how many axes hold as many vectors as each row happens to have."""
+        if None not in array.shape[1:-1]:
+            return 0
+        if self.axes != (len(array.shape) - 1,):
+            raise SourceError(
+                f"{array.label} doesn't have as many vectors in each row, so a vector lies along "
+                "the last axis alone; use --axis -1"
+            )
+        return len(array.shape) - 2
 
     def _along_last(self, rows: Array) -> Array:
         """Return a view of ``rows`` in which the axes that a vector lies along come last."""

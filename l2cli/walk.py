@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from l2cli.siblings import OWN_PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-OWN_PREFIX = ".l2norm"
-"""What the names of l2norm's own files begin with: manifest and temporary siblings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def test_kinds_of_rows(tmp_path: Path) -> None:
         "9 (non-finite)",
         f"11 (norm {array.offenders[2].norm:.4g})",
     ]
-    assert str(array).splitlines()[0] == ("500 rows: 495 unit, 1 not unit, 2 zero, 2 non-finite")
+    assert str(array).splitlines()[0] == ("500 rows: 495 unit, 3 not unit (2 non-finite), 2 zero")
     forbidden = check_one(tmp_path / "x.npy", zero_rows="forbid")
     assert forbidden.figures.offending == 5
     assert [each.position for each in forbidden.offenders] == [(3,), (4,), (7,), (9,), (11,)]
@@ -244,3 +244,35 @@ def test_what_can_not_be_checked(tmp_path: Path) -> None:
 def test_options_are_validated(wishes: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         CheckOptions(**wishes)
+
+
+@pytest.mark.parametrize(
+    ("zero_rows", "line", "verdict"),
+    [
+        (
+            "allow",
+            "1,000 rows: 693 unit, 303 not unit (1 non-finite), 4 zero",
+            "no: 303 of 1,000 rows are not unit",
+        ),
+        (
+            "forbid",
+            "1,000 rows: 693 unit, 307 not unit (1 non-finite, 4 zero)",
+            "no: 307 of 1,000 rows are not unit",
+        ),
+    ],
+)
+def test_one_number_says_how_many_rows_are_not_unit(
+    tmp_path: Path, zero_rows: Any, line: str, verdict: str
+) -> None:
+    rows = np.zeros((1000, 4))
+    rows[:, 0] = 1
+    rows[:302] *= 2
+    rows[302, 1] = np.nan
+    rows[303:307] = 0
+    np.save(tmp_path / "x.npy", rows)
+    report = check([tmp_path / "x.npy"], CheckOptions(zero_rows=zero_rows))
+    (array,) = report.files[0].arrays
+    assert str(array).splitlines()[0] == line
+    assert report.verdict == verdict
+    if zero_rows == "forbid":
+        assert str(array).splitlines()[-1].endswith(" and 302 more")

@@ -5,8 +5,13 @@ Results are read with pyarrow, Polars, fastparquet and Hugging Face datasets.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
+import subprocess
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -17,9 +22,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.errors import SourceError
+from l2cli.errors import L2NormError, SourceError
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions
+from l2cli.rewriting import is_rewritable, rewrite
 from l2cli.store import StoreReport, normalize_store
 from tests.workers import Here
 
@@ -308,6 +314,66 @@ def test_files_of_unlike_types_fail_by_name(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "_common_metadata").exists()
 
 
+def test_workers_write_summaries_too(tmp_path: Path) -> None:
+    store = summarized(tmp_path / "store")
+    report = normalize_store([store], tmp_path / "out", NormalizeOptions(dtype="float64"))
+    assert report.shards["rewritten"] == 2
+    assert_true_summary(tmp_path / "out")
+
+
+def flipped(raw: bytes, seed: int) -> bytes:
+    dice, broken = random.Random(seed), bytearray(raw)
+    for _ in range(dice.choice((1, 1, 3))):
+        broken[dice.randrange(len(broken))] ^= 1 << dice.randrange(8)
+    return bytes(broken[: dice.randrange(len(broken))] if seed % 10 == 0 else broken)
+
+
+FLIPS = """
+    import contextlib, sys
+    from pathlib import Path
+    sys.path[:0] = {path!r}
+    from l2cli.errors import L2NormError
+    from l2cli.options import NormalizeOptions
+    from l2cli.rewriting import described, rewrite
+    from tests.test_companions import flipped
+
+    folder = Path(sys.argv[1])
+    raw = (folder / {name!r}).read_bytes()
+    for seed in range(300):
+        (folder / {name!r}).write_bytes(flipped(raw, seed))
+        with contextlib.suppress(L2NormError):
+            described(folder / {name!r})
+            rewrite(folder / {name!r}, folder / "written", folder, NormalizeOptions())
+"""
+"""Run apart: pyarrow may take its process down. An exception of another kind is a failure."""
+
+
+@pytest.mark.parametrize("name", ["_metadata", "_common_metadata"])
+def test_a_damaged_summary_is_an_error_or_harmless(tmp_path: Path, name: str) -> None:
+    summarized(tmp_path)
+    code = FLIPS.format(path=[path for path in sys.path if path] + ["."], name=name)
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode <= 0, ran.stderr[-3000:]
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_info.json"])
+def test_damaged_json_is_an_error_or_harmless(tmp_path: Path, name: str) -> None:
+    store = saved(tmp_path / "store")
+    raw = (store / name).read_bytes()
+    for seed in range(300):
+        (store / name).write_bytes(flipped(raw, seed))
+        if not is_rewritable(store / name):
+            continue
+        with contextlib.suppress(L2NormError):
+            rewrite(store / name, tmp_path / "written", store, NormalizeOptions())
+            json.loads((tmp_path / "written").read_bytes())
+
+
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_fastparquet_reads_what_it_wrote(tmp_path: Path) -> None:
@@ -420,6 +486,18 @@ def test_caches_of_a_saved_data_set_do_not_speak_for_it(tmp_path: Path) -> None:
     assert report.exit_code == 0
     after = datasets.load_from_disk(str(tmp_path / "out"))
     assert after.features["embedding"].feature.dtype == "float64"
+
+
+@pytest.mark.parametrize("indent", [None, 2, 4])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_json_stays_as_it_was_set(tmp_path: Path, indent: int | None, end: str) -> None:
+    store = saved(tmp_path / "store")
+    info = json.loads((store / "dataset_info.json").read_text())
+    text = json.dumps({**info, "description": "größer"}, indent=indent, ensure_ascii=False) + end
+    (store / "dataset_info.json").write_text(text, "utf-8")
+    run(store, tmp_path / "out", NormalizeOptions(dtype="float64"))
+    written = (tmp_path / "out" / "dataset_info.json").read_text("utf-8")
+    assert written == text.replace("float32", "float64")
 
 
 README = (

@@ -95,7 +95,7 @@ def _check_goes_on(folder: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_store_stops_at_the_first_shard_that_finds_no_room(store: Path, number: int) -> None:
     folder = store.parent
-    done = _with(_small_disk(2, number), folder, "normalize", "store")
+    done = _with(_small_disk(2, number), folder, "normalize", "store", "--no-progress")
     error, summary, note = done.err.splitlines()
     assert error == (
         f"l2norm: store.normalized/2.npy can't be written: {os.strerror(number)}; "
@@ -129,7 +129,7 @@ def test_a_disk_that_was_full_from_the_start(store: Path) -> None:
 def test_a_copy_that_finds_no_room_stops_a_store(store: Path) -> None:
     for number in range(6):
         (store / f"{number}.txt").write_text("words")
-    done = _with(_small_disk(3), store.parent, "normalize", "store")
+    done = _with(_small_disk(3), store.parent, "normalize", "store", "--no-progress")
     assert done.code == 3
     assert done.err.count("l2norm: ") == 1
     assert "1.txt can't be copied to " in done.err
@@ -137,7 +137,7 @@ def test_a_copy_that_finds_no_room_stops_a_store(store: Path) -> None:
 
 
 def test_a_manifest_that_finds_no_room_stops_a_store(store: Path) -> None:
-    done = _with(FULL_MANIFEST, store.parent, "normalize", "store")
+    done = _with(FULL_MANIFEST, store.parent, "normalize", "store", "--no-progress")
     assert done.code == 3
     assert "0.npy can't be noted as done: No space left on device" in done.err
     assert done.err.count("l2norm: ") == 1

@@ -10,7 +10,7 @@ import pytest
 
 from l2cli.arrays import ArraySpec
 from l2cli.errors import SelectionError
-from l2cli.selection import select
+from l2cli.selection import select, why_not
 
 
 def _array(name: str, dtype: str = "float32", rank: int = 2, refusal: str = "") -> ArraySpec:
@@ -121,3 +121,9 @@ def test_an_array_that_can_not_be_taken_says_why() -> None:
 def test_a_misspelt_name_is_answered_with_the_like_of_it() -> None:
     with pytest.raises(SelectionError, match=r"no array 'embeding'; did you mean 'embedding'\?;"):
         _select([_array("embedding"), _array("ids", "int64")], "embeding")
+
+
+def test_the_name_of_a_temporary_file_of_ours_tells_nothing() -> None:
+    lone = ArraySpec("", (10, 4), "float32")
+    assert why_not(lone, [lone], ".l2norm-12-0") == ""
+    assert "(norms)" in why_not(lone, [lone], "norms")

@@ -274,3 +274,26 @@ def test_families_differ_in_numbers_only() -> None:
     assert families[0] == families[1] != families[2] == families[3] != families[4]
     many = [f"a/{chr(97 + index // 26)}{chr(97 + index % 26)}.npy" for index in range(400)]
     assert set(families_of(many)) == {"a/*.npy"}
+
+
+def test_a_shard_whose_suffix_is_that_of_another_format_has_failed(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    for index in range(2):
+        np.save(store / f"{index}.npy", ROWS)
+    (store / "2.parquet").write_bytes((store / "0.npy").read_bytes())
+    report, reports = _run(store)
+    assert report.exit_code == 4
+    assert "2.parquet is npy inside, but named like Parquet" in reports["2.parquet"].error
+
+
+def test_one_named_array_does_not_make_bystanders_of_most_files(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (store / "deep").mkdir(parents=True)
+    for index in range(3):
+        np.save(store / "deep" / f"{index}.npy", ROWS)
+    np.save(store / "other.npy", ROWS[:, :6])
+    _table(store / "table.parquet", embedding=_lists(ROWS[:, :5]))
+    report, reports = _run(store)
+    assert report.shards["done"] == 4
+    assert reports["other.npy"].status == "bystander"

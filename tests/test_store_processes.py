@@ -62,9 +62,9 @@ def _strays(folder: Path) -> list[Path]:
 def test_workers_do_what_one_process_does(store: Path, tmp_path: Path) -> None:
     (store / "good.parquet").write_bytes((SAMPLES / "glove-50d.parquet").read_bytes())
     for jobs in ("1", "2"):
-        done = l2norm("normalize", store, "-o", tmp_path / jobs, "--jobs", jobs)
+        done = l2norm("normalize", store, "-o", tmp_path / jobs, "--jobs", jobs, "--no-progress")
         assert (done.code, done.out) == (0, "")
-        assert ": 31 done, 1 copied; 122,000 rows; " in done.err
+        assert ": 31 done, 1 file not read: 1 .txt; 122,000 rows; " in done.err
         assert done.err.count("\n") == 1
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
@@ -140,7 +140,7 @@ def test_a_bad_shard_is_one_line_and_exit_4(store: Path) -> None:
     (store / "bad.npy").write_text("bad")
     with h5py.File(store / "good.h5", "w") as file:
         file["emb"] = np.ones((2, 2), "f4")
-    done = l2norm("normalize", store, "--json", "--include", "*d.*")
+    done = l2norm("normalize", store, "--json", "--no-progress", "--include", "*d.*")
     records = [json.loads(line) for line in done.out.splitlines()]
     assert done.code == 4
     assert [record.get("status") for record in records] == ["failed", "done", None]
@@ -154,7 +154,7 @@ def test_an_interrupt_ends_all_at_once_and_cleanly(
     store: Path, tmp_path: Path, number: int
 ) -> None:
     out = tmp_path / "out"
-    process = start("normalize", store, "-o", out, "--jobs", "2")
+    process = start("normalize", store, "-o", out, "--jobs", "2", "--no-progress")
     _wait_until(lambda: len(list(out.rglob("*.npy"))) > 2)
     workers = children(process.pid)
     process.send_signal(number)
@@ -211,7 +211,7 @@ def test_an_interrupt_ends_a_run_in_one_process_cleanly(tmp_path: Path, seconds:
     store.mkdir()
     for index in range(60):
         np.save(store / f"{index}.npy", np.ones((3000, 128), "f4"))
-    process = start("normalize", store, "--jobs", "1")
+    process = start("normalize", store, "--jobs", "1", "--no-progress")
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
@@ -240,7 +240,8 @@ def test_a_folder_as_destination_takes_a_file_by_its_name(store: Path, tmp_path:
 
 def test_a_run_that_is_no_terminal_shows_no_bar(store: Path) -> None:
     done = l2norm("normalize", store, "--dry-run", "--include", "deep/1?.npy")
-    assert done.err.count("\n") == 11
+    assert done.err.startswith("l2norm: 0 of 10 files, ")
+    assert done.err.count("\n") == 12
     assert "15.npy: would normalize 4,000 × 16 float32; 256,128 bytes\n" in done.err
     as_json = l2norm("normalize", store, "--dry-run", "--json", "--include", "deep/1?.npy")
     *shards, last = map(json.loads, as_json.out.splitlines())

@@ -17,7 +17,14 @@ import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from l2cli.cli.interruption import SIGNALS, Interrupted, check, note
-from l2cli.errors import FormatError, L2NormError, crash_message, message_of
+from l2cli.errors import (
+    FormatError,
+    L2NormError,
+    OptionError,
+    crash_message,
+    message_of,
+    missing_module,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +110,8 @@ def _answer(work: Callable[[], Any]) -> tuple[str, Any]:
     except L2NormError as exc:
         exc.add_note(traceback.format_exc())
         return "error", exc
+    except ModuleNotFoundError as exc:
+        return "error", OptionError(missing_module(exc))
     except BaseException as exc:
         error = L2NormError(message_of(exc))
         error.add_note(traceback.format_exc())

@@ -8,13 +8,13 @@ import json
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from l2cli.cli.interruption import check
+from l2cli.cli.log_lines import StoreLines
 from l2cli.cli.terminal import say
 from l2cli.errors import OptionError, SourceError
 from l2cli.report import printable
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     Show = Callable[[StoreProgress], None]
 
-_SECONDS_BETWEEN_LINES = 60.0
 _DRY_STATUSES = {
     "copied": "copied: it holds no vectors",
     "bystander": "a bystander: it holds other arrays than the store's vectors",
@@ -182,7 +181,7 @@ def _write(line: str, *, err: bool) -> None:
 
 @contextlib.contextmanager
 def _progress(show: bool | None) -> Iterator[Show | None]:
-    """Yield what shows the progress: a bar on a terminal, a line a minute elsewhere."""
+    """Yield what shows the progress: a bar on a terminal, lines elsewhere."""
     if show is False:
         yield None
     elif show or sys.stderr.isatty():
@@ -197,30 +196,4 @@ def _progress(show: bool | None) -> Iterator[Show | None]:
 
             yield advance
     else:
-        yield LogLines().write
-
-
-class LogLines:
-    """A line a minute, for a log.
-
-    Parameters
-    ----------
-    clock
-        Tells the time in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last = clock()
-
-    def write(self, progress: StoreProgress) -> None:
-        """Write a line if it is time for one."""
-        now = self._clock()
-        if now - self._last < _SECONDS_BETWEEN_LINES:
-            return
-        self._last = now
-        share = progress.done / max(1, progress.total)
-        say(
-            f"l2norm: {share:.0%}, {progress.done / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB, "
-            f"at {progress.name}"
-        )
+        yield StoreLines().write

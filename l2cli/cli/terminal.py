@@ -128,10 +128,13 @@ def progress_bar(
     Parameters
     ----------
     show
-        ``None`` shows it if standard error is a terminal.
+        ``None`` shows it if standard error is a terminal, and lines elsewhere.
     """
     if not (sys.stderr.isatty() if show is None else show):
-        yield lambda done, total: None
+        from l2cli.cli.log_lines import FileLines
+
+        is_log = show is None and unit == "B"
+        yield FileLines(title).write if is_log else lambda done, total: None
         return
     from tqdm import tqdm
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from l2cli.errors import DestinationError, FormatError, OptionError, SourceError
+from l2cli.errors import DestinationError, FormatError, OptionError, SourceError, missing_module
 from l2cli.formats.hints import describe
 
 if TYPE_CHECKING:
@@ -318,7 +318,10 @@ def extend(path: Path, kind: Format, name: str, norms: Path) -> None:
 
 def _load(name: str) -> Any:
     module, _, member = name.partition(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), member)
+    try:
+        return getattr(importlib.import_module(f"{__name__}.{module}"), member)
+    except ModuleNotFoundError as exc:
+        raise OptionError(missing_module(exc)) from exc
 
 
 def _has_user_block(file: IO[bytes]) -> bool:

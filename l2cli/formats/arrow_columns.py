@@ -1,37 +1,70 @@
 """Which columns of a table in Arrow's terms may hold vectors, and as which arrays.
 
-Shared by the formats whose tables pyarrow reads: Parquet and Arrow IPC.
+Shared by the formats whose tables pyarrow reads: Parquet and Arrow IPC. The columns inside a
+struct are arrays of their own, called by the way to them: ``emb.values``.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
 from l2cli.arrays import ITEM_SIZES, ArraySpec
-from l2cli.formats.arrow_hints import SCALAR
+from l2cli.formats.arrow_hints import with_hints
+from l2cli.formats.arrow_types import (
+    NUMBERS,
+    bytes_name,
+    column_refusal,
+    holds_float_lists,
+    is_list,
+    storage_type,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-ArrowField = Any
-ArrowSchema = Any
-ArrowType = Any
+    from l2cli.formats.arrow_types import ArrowField, ArrowSchema, ArrowType
 
-NUMBERS: dict[ArrowType, str] = {
-    pa.float16(): "float16",
-    pa.float32(): "float32",
-    pa.float64(): "float64",
-    **{pa.type_for_alias(name): name for name in ITEM_SIZES if "int" in name},
-}
-"""The dtypes that a table can hold, by Arrow type."""
-ARROW_TYPES = {name: arrow_type for arrow_type, name in NUMBERS.items()}
 _MAX_ROW_BYTES = 2**30
-_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-_NESTED = (*_LISTS, pa.types.is_struct, pa.types.is_map, pa.types.is_union)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a column is in a table.
+
+    Attributes
+    ----------
+    top
+        The number of the top-level column.
+    path
+        The number of the child to take at each struct on the way; empty for the column itself.
+    fields
+        The Arrow fields on the way, the column's own last.
+    """
+
+    top: int
+    path: tuple[int, ...]
+    fields: tuple[ArrowField, ...]
+
+    @property
+    def field(self) -> ArrowField:
+        """The Arrow field of the column."""
+        return self.fields[-1]
+
+    @property
+    def name(self) -> str:
+        """The name of the array."""
+        return ".".join(field.name for field in self.fields)
+
+    @property
+    def refusal(self) -> str:
+        """Why a column of its type can't be normalized; empty where it can."""
+        return column_refusal(self.field.type, is_inside=bool(self.path))
 
 
 @dataclass(frozen=True)
@@ -42,23 +75,52 @@ class Columns:
     ----------
     spec
         The array.
-    fields
-        The Arrow field of each column.
-    tops
-        The number of each among the top-level columns.
+    places
+        Where each column is.
     """
 
     spec: ArraySpec
-    fields: tuple[ArrowField, ...]
-    tops: tuple[int, ...]
+    places: tuple[Place, ...]
 
     @property
     def is_wide(self) -> bool:
         """Whether each component has its own column."""
-        return not is_list(storage_type(self.fields[0].type))
+        return not is_list(storage_type(self.places[0].field.type))
 
 
 AnyColumns = TypeVar("AnyColumns", bound=Columns)
+
+
+def places_of(schema: ArrowSchema) -> list[Place]:
+    """Return all columns of a table, in order; of a struct those inside, however deep.
+
+    A struct is taken whole where a column inside would be called like one at the top.
+    """
+    found, names = [], set(schema.names)
+    for top, field in enumerate(schema):
+        whole = Place(top, (), (field,))
+        inside = list(_places_inside(whole))
+        is_clear = all(not place.path or place.name not in names for place in inside)
+        found += inside if is_clear else [whole]
+    return found
+
+
+def name_refusals(places: Sequence[Place]) -> list[str]:
+    """Return why each column can't be told from others by its name; empty where it can."""
+    times = Counter(place.name for place in places)
+    return ["two columns have this name" if times[place.name] > 1 else "" for place in places]
+
+
+def columns_of(schema: ArrowSchema, num_rows: int | None, codec: str) -> list[Columns]:
+    """Return every column of a table as an array, in order."""
+    places = places_of(schema)
+    refusals = name_refusals(places)
+    return with_hints(
+        [
+            Columns(column_spec(place, num_rows, codec, refusal), (place,))
+            for place, refusal in zip(places, refusals, strict=True)
+        ]
+    )
 
 
 def wide_members(columns: Sequence[AnyColumns], pattern: str) -> list[AnyColumns]:
@@ -66,40 +128,17 @@ def wide_members(columns: Sequence[AnyColumns], pattern: str) -> list[AnyColumns
 
     None where fewer than two match, or where they are not of one dtype.
     """
-    members = [each for each in columns if fnmatchcase(each.spec.name, pattern)]
-    types = {each.fields[0].type for each in members}
+    members = [
+        each for each in columns if fnmatchcase(each.spec.name, pattern) and not each.places[0].path
+    ]
+    types = {each.places[0].field.type for each in members}
     if len(members) < 2 or len(types) != 1 or not pa.types.is_floating(types.pop()):
         return []
     return members
 
 
-def is_list(arrow_type: ArrowType) -> bool:
-    """Tell whether a column of this type may hold vectors."""
-    return any(is_kind(arrow_type) for is_kind in _LISTS)
-
-
-def storage_type(arrow_type: ArrowType) -> ArrowType:
-    """Return the type itself, or what an extension type (a fixed-shape tensor) is made of."""
-    is_extension = isinstance(arrow_type, pa.BaseExtensionType)
-    return arrow_type.storage_type if is_extension else arrow_type
-
-
-def without_view(arrow_type: ArrowType) -> ArrowType:
-    """Return the list type for a list view's, which holds the same rows; else the type itself."""
-    if pa.types.is_list_view(arrow_type):
-        return pa.list_(arrow_type.value_field)
-    if pa.types.is_large_list_view(arrow_type):
-        return pa.large_list(arrow_type.value_field)
-    return arrow_type
-
-
-def list_field(field: ArrowField) -> ArrowField:
-    """Return the field :func:`without_view`."""
-    return field.with_type(without_view(field.type))
-
-
 def column_spec(
-    field: ArrowField, num_rows: int | None, codec: str, refusal: str, num_values: int = 0
+    place: Place, num_rows: int | None, codec: str, refusal: str = "", num_values: int = 0
 ) -> ArraySpec:
     """Return one column as an array.
 
@@ -110,66 +149,57 @@ def column_spec(
     codec
         What it is compressed with, for people.
     refusal
-        Why the container can't give it; :func:`column_refusal` knows what the type forbids.
+        Why the container can't give it; what the type forbids comes to that.
     num_values
         Components of all rows together, as far as is known.
     """
-    arrow_type = storage_type(field.type)
-    kind = str(arrow_type)
-    shape: tuple[int | None, ...] = (num_rows,)
-    number = NUMBERS.get(arrow_type)
-    if is_list(arrow_type):
-        number = NUMBERS.get(arrow_type.value_type) or _bytes_name(arrow_type.value_type)
-    dtype = number or _shortened(kind)
-    if is_list(arrow_type) and number:
-        kind = kind.partition("<")[0]
-        shape = (*shape, *_row_shape(field.type))
-        if (shape[-1] or 0) * ITEM_SIZES.get(dtype, 0) > _MAX_ROW_BYTES:
-            refusal = f"a row of {shape[-1]} components is too large"
-    layout = ", ".join(filter(None, (_shortened(kind), codec)))
-    num_bytes = num_values * ITEM_SIZES.get(dtype, 0)
-    return ArraySpec(field.name, shape, dtype, layout, refusal, approximate_bytes=num_bytes)
+    field_type = place.field.type
+    refusal = refusal or place.refusal
+    dtype, layout, lengths = _row_type(field_type)
+    item_bytes = ITEM_SIZES.get(dtype, 0)
+    row_bytes = math.prod(length or 1 for length in lengths) * item_bytes
+    if row_bytes > _MAX_ROW_BYTES:
+        refusal = refusal or f"a row of {row_bytes:,} bytes is too large"
+    return ArraySpec(
+        place.name,
+        (num_rows, *lengths),
+        dtype,
+        layout=", ".join(filter(None, (_shortened(layout), codec))),
+        refusal=refusal,
+        may_be_vectors=bool(refusal) and holds_float_lists(field_type),
+        approximate_bytes=num_values * item_bytes,
+    )
 
 
-def column_refusal(field: ArrowField) -> str:
-    """Return why a column of this type can't be normalized; empty where it can."""
-    arrow_type = storage_type(field.type)
-    if getattr(field.type, "extension_name", "") == "arrow.json":
-        return "JSON text; lists that fastparquet wrote so must be written anew with pyarrow"
-    if pa.types.is_floating(arrow_type):
-        return SCALAR
-    if pa.types.is_struct(arrow_type):
-        return "nested columns are not supported"
-    if not is_list(arrow_type):
-        return "not a list of numbers"
-    if _is_permuted(field.type):
-        return "a tensor whose axes are permuted is not supported"
-    value_type = arrow_type.value_type
-    if any(is_kind(value_type) for is_kind in _NESTED):
-        return "nested lists are not supported"
-    if _bytes_name(value_type):
-        return "its numbers are stored as plain bytes (an old Polars' float16?), write it anew"
-    if value_type not in NUMBERS:
-        return "not a list of numbers"
-    return ""
+def _places_inside(place: Place) -> Iterator[Place]:
+    arrow_type = place.field.type
+    if not pa.types.is_struct(arrow_type) or not arrow_type.num_fields:
+        yield place
+        return
+    for number, field in enumerate(arrow_type):
+        yield from _places_inside(Place(place.top, (*place.path, number), (*place.fields, field)))
 
 
-def _row_shape(field_type: ArrowType) -> tuple[int | None, ...]:
-    """Return the lengths that the type gives a row; any other list may have any length."""
-    if isinstance(field_type, pa.FixedShapeTensorType):
-        return tuple(field_type.shape)
+def _row_type(field_type: ArrowType) -> tuple[str, str, tuple[int | None, ...]]:
+    """Return the dtype of the components, the type of the lists, and the lengths of a row.
+
+    A length is ``None`` where each row has its own.
+    """
     arrow_type = storage_type(field_type)
-    return (arrow_type.list_size if pa.types.is_fixed_size_list(arrow_type) else None,)
-
-
-def _is_permuted(field_type: ArrowType) -> bool:
-    if not isinstance(field_type, pa.FixedShapeTensorType):
-        return False
-    return list(field_type.permutation or []) != sorted(field_type.permutation or [])
-
-
-def _bytes_name(value_type: ArrowType) -> str:
-    return str(value_type) if pa.types.is_fixed_size_binary(value_type) else ""
+    whole = str(arrow_type)
+    names: list[str] = []
+    lengths: list[int | None] = []
+    while is_list(arrow_type):
+        names.append(str(arrow_type).partition("<")[0])
+        is_fixed = pa.types.is_fixed_size_list(arrow_type)
+        lengths.append(arrow_type.list_size if is_fixed else None)
+        arrow_type = arrow_type.value_type
+    dtype = NUMBERS.get(arrow_type) or bytes_name(arrow_type)
+    if not names or not dtype:
+        return dtype or _shortened(whole), whole, ()
+    if isinstance(field_type, pa.FixedShapeTensorType):
+        lengths = list(field_type.shape)
+    return dtype, " of ".join(names), tuple(lengths)
 
 
 def _shortened(text: str) -> str:

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from l2cli.errors import FormatError
-from l2cli.formats.arrow_columns import NUMBERS, is_list
 from l2cli.formats.arrow_errors import as_format_error
+from l2cli.formats.arrow_types import NUMBERS, is_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from l2cli.formats.arrow_columns import ArrowSchema, ArrowType
+    from l2cli.formats.arrow_types import ArrowSchema, ArrowType
 
 
 def with_types(info: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
@@ -57,6 +57,12 @@ def _with_type(feature: Any, arrow_type: ArrowType) -> Any:
         return [_with_type(feature[0], arrow_type.value_type)]
     if not isinstance(feature, dict):
         return feature
+    if pa.types.is_struct(arrow_type) and "_type" not in feature:
+        inside = {field.name: field.type for field in arrow_type}
+        return {
+            name: _with_type(each, inside[name]) if name in inside else each
+            for name, each in feature.items()
+        }
     if is_list(arrow_type) and "feature" in feature:
         changed = {**feature, "feature": _with_type(feature["feature"], arrow_type.value_type)}
         if pa.types.is_fixed_size_list(arrow_type) and feature.get("length", -1) >= 0:

@@ -14,26 +14,60 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_DAMAGE = (pa.ArrowException, ValueError, TypeError, MemoryError, OverflowError, struct.error)
+_RAISED = (
+    pa.ArrowException,
+    ValueError,
+    TypeError,
+    LookupError,
+    MemoryError,
+    ArithmeticError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+    struct.error,
+)
+_MAX_CHARACTERS = 200
 
 
 @contextmanager
-def as_format_error(path: Path) -> Iterator[None]:
+def as_format_error(path: Path, where: str = "") -> Iterator[None]:
     """Raise :class:`~l2cli.errors.FormatError` with the path for whatever damage makes raise.
 
-    An ``OSError`` that bears an errno is the system's and passes (no such file, disk full);
-    one without is how Arrow says that the bytes make no sense.
+    A plain ``ValueError`` is how the modules of the formats say themselves what is wrong; any
+    other error gets a verdict. An ``OSError`` that bears an errno is the system's and passes
+    (no such file, disk full); one without is how Arrow says that the bytes make no sense.
+
+    Parameters
+    ----------
+    where
+        Which part of the file is read, for the message: ``record batch 3``.
     """
     try:
         yield
     except OSError as exc:
         if exc.errno is not None:
             raise
-        raise FormatError(_one_line(path, exc)) from exc
-    except (*_DAMAGE, RecursionError) as exc:
-        raise FormatError(_one_line(path, exc)) from exc
+        raise FormatError(f"{path} {_verdict(exc, where)}") from exc
+    except _RAISED as exc:
+        if type(exc) is ValueError:
+            raise FormatError(f"{path}: {exc}") from exc
+        raise FormatError(f"{path} {_verdict(exc, where)}") from exc
 
 
-def _one_line(path: Path, exc: Exception) -> str:
-    message = " ".join(str(exc).split()) or type(exc).__name__
-    return f"{path}: {message[:300]}"
+def _verdict(exc: Exception, where: str) -> str:
+    words = f"{where}: {_one_line(exc)}" if where else _one_line(exc)
+    if isinstance(exc, NotImplementedError):
+        return (
+            f"holds what pyarrow {pa.__version__} can't read, or is damaged ({words}); "
+            "update pyarrow, or write it in another way"
+        )
+    if isinstance(exc, MemoryError):
+        return f"asks for more memory than there is ({words}); it is damaged or too large"
+    return f"is damaged ({words}); copy it again, or write it anew"
+
+
+def _one_line(exc: Exception) -> str:
+    if isinstance(exc, UnicodeDecodeError):
+        return f"a text in its metadata isn't UTF-8: {exc.object[:20]!r}"
+    line = " ".join(str(exc).split()).rstrip(".") or type(exc).__name__
+    return line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS]} …"

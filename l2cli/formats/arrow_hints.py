@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from l2cli.formats.arrow_columns import AnyColumns, ArrowType
+    from l2cli.formats.arrow_columns import AnyColumns
+    from l2cli.formats.arrow_types import ArrowType
 
 SCALAR = "a scalar column"
 """Why one isn't taken alone."""
@@ -23,7 +24,7 @@ def with_hints(columns: Sequence[AnyColumns]) -> list[AnyColumns]:
     groups: dict[tuple[str, ArrowType], list[AnyColumns]] = {}
     for each in columns:
         if each.spec.refusal == SCALAR:
-            key = re.sub("[0-9]+", "0", each.spec.name), each.fields[0].type
+            key = re.sub("[0-9]+", "0", each.spec.name), each.places[0].field.type
             groups.setdefault(key, []).append(each)
     hints = {}
     for members in groups.values():

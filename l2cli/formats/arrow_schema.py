@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import DestinationError
-from l2cli.formats.arrow_columns import ARROW_TYPES, AnyColumns, is_list
+from l2cli.formats.arrow_columns import AnyColumns
+from l2cli.formats.arrow_types import ARROW_TYPES, is_list, list_depth, list_type
 
 if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec
-    from l2cli.formats.arrow_columns import ArrowField, ArrowSchema, ArrowType
+    from l2cli.formats.arrow_columns import Place
+    from l2cli.formats.arrow_types import ArrowField, ArrowSchema, ArrowType
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,28 @@ def change_to(columns: AnyColumns, output: ArraySpec, format_name: str) -> Chang
         )
     if length is not None and len(output.shape) > 2:
         raise DestinationError(
-            f"'{columns.spec.name}' holds tensors, which can't be cut; leave out --truncate-dim"
+            f"'{columns.spec.name}' holds several vectors a row, which can't be cut; "
+            "leave out --truncate-dim"
+        )
+    if length is not None and _is_sparse(columns.places[0]):
+        raise DestinationError(
+            f"'{columns.spec.name}' holds the values of sparse vectors, whose first ones are "
+            "anywhere in them; leave out --truncate-dim"
         )
     return Change(columns, output.dtype, length)
 
 
+def _is_sparse(place: Place) -> bool:
+    """Whether indices stand beside a list inside a struct."""
+    structs = place.fields[:-1]
+    return bool(structs) and "indices" in [field.name for field in structs[-1].type]
+
+
 def changed_schema(schema: ArrowSchema, change: Change[Any]) -> ArrowSchema:
     """Return the schema with the fields, and the metadata that speak of them, changed."""
-    for top in change.columns.tops:
-        schema = schema.set(top, _changed_field(schema.field(top), change))
+    for place in change.columns.places:
+        field = _changed_field(schema.field(place.top), place.path, change)
+        schema = schema.set(place.top, field)
     if schema.metadata:
         schema = schema.with_metadata(changed_words(schema.metadata, change))
     return schema
@@ -69,8 +84,8 @@ def changed_words(metadata: dict[bytes, bytes], change: Change[Any]) -> dict[byt
     for key, change_words in ((b"pandas", _change_pandas), (b"huggingface", _change_hugging_face)):
         try:
             words = json.loads(metadata.get(key, b"null"))
-            for field in change.columns.fields:
-                change_words(words, field, change)
+            for place in change.columns.places:
+                change_words(words, place, change)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # not as these libraries write it, so nothing that we understand
         if words != json.loads(metadata.get(key, b"null")):
@@ -78,7 +93,11 @@ def changed_words(metadata: dict[bytes, bytes], change: Change[Any]) -> dict[byt
     return changed
 
 
-def _changed_field(field: ArrowField, change: Change[Any]) -> ArrowField:
+def _changed_field(field: ArrowField, path: tuple[int, ...], change: Change[Any]) -> ArrowField:
+    if path:
+        children = list(field.type)
+        children[path[0]] = _changed_field(children[path[0]], path[1:], change)
+        return field.with_type(pa.struct(children))
     is_extension = isinstance(field.type, pa.BaseExtensionType)
     if is_extension or b"ARROW:extension:name" in (field.metadata or {}):
         raise DestinationError(
@@ -89,34 +108,36 @@ def _changed_field(field: ArrowField, change: Change[Any]) -> ArrowField:
 
 
 def _changed_type(source: ArrowType, change: Change[Any]) -> ArrowType:
-    number = ARROW_TYPES[change.dtype]
     if not is_list(source):
-        return number
-    value_field = source.value_field.with_type(number)
-    if pa.types.is_fixed_size_list(source):
-        return pa.list_(value_field, change.length or source.list_size)
-    return pa.large_list(value_field) if pa.types.is_large_list(source) else pa.list_(value_field)
+        return ARROW_TYPES[change.dtype]
+    value_type = _changed_type(source.value_type, change)
+    length = change.length if list_depth(source) == 1 else None
+    return list_type(source, source.value_field.with_type(value_type), length)
 
 
-def _change_pandas(words: Any, field: ArrowField, change: Change[Any]) -> None:
-    old, new = change.columns.spec.dtype, change.dtype
-    arrow_old, arrow_new = field.type, _changed_type(field.type, change)
+def _change_pandas(words: Any, place: Place, change: Change[Any]) -> None:
+    if place.path:
+        return  # of a struct, pandas says that it is an object
+    old, new, depth = change.columns.spec.dtype, change.dtype, list_depth(place.field.type)
     renamed = {
         **dict.fromkeys(FLOAT_DTYPES, new),  # fastparquet stores float16 as float32
         old: new,
-        f"list[{old}]": f"list[{new}]",
-        f"{arrow_old}[pyarrow]": f"{arrow_new}[pyarrow]",
+        f"{'list[' * depth}{old}{']' * depth}": f"{'list[' * depth}{new}{']' * depth}",
+        f"{place.field.type}[pyarrow]": f"{_changed_type(place.field.type, change)}[pyarrow]",
     }
     for column in words["columns"] if words else []:
-        if column.get("field_name", column["name"]) == field.name:
+        if column.get("field_name", column["name"]) == place.name:
             for key in ("pandas_type", "numpy_type"):
                 column[key] = renamed.get(column[key], column[key])
 
 
-def _change_hugging_face(words: Any, field: ArrowField, change: Change[Any]) -> None:
-    feature = words["info"]["features"][field.name] if words else {}
+def _change_hugging_face(words: Any, place: Place, change: Change[Any]) -> None:
+    feature = words["info"]["features"] if words else {}
+    for field in place.fields if words else ():
+        feature = feature[field.name]
     if isinstance(feature, dict) and feature.get("length", -1) >= 0 and change.length:
         feature["length"] = change.length
-    value = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
-    if value.get("dtype") == change.columns.spec.dtype:
-        value["dtype"] = change.dtype
+    while isinstance(feature, list) or "feature" in feature:
+        feature = feature[0] if isinstance(feature, list) else feature["feature"]
+    if feature.get("dtype") == change.columns.spec.dtype:
+        feature["dtype"] = change.dtype

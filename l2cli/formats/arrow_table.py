@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from l2cli.formats.arrow_columns import ARROW_TYPES
-from l2cli.formats.arrow_rows import bitmap, primitive_array
+from l2cli.formats.arrow_rows import bitmap_of, primitive_array
+from l2cli.formats.arrow_types import ARROW_TYPES
 from l2cli.formats.fresh import FreshWriter
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class FreshTableWriter(FreshWriter):
         flat = primitive_array(rows.reshape(-1), None)
         kind = _column_type(self.outputs[batch.array.name])
         if rows.ndim > 1:
-            flat = pa.Array.from_buffers(kind, len(rows), [bitmap(valid)], children=[flat])
+            flat = pa.Array.from_buffers(kind, len(rows), [bitmap_of(valid)], children=[flat])
         self._columns[batch.array.name] = flat
         if len(self._columns) == len(self.outputs):
             columns = [self._columns.pop(name) for name in self.outputs]

@@ -185,7 +185,7 @@ def test_attributes_get_the_new_dtype(tmp_path: Path) -> None:
 def test_a_dtype_that_cannot_hold_the_marker_is_refused(tmp_path: Path) -> None:
     source = save(tmp_path / "x.h5", rows_with(NC_FILL, [1]), {"_FillValue": NC_FILL})
     with pytest.raises(
-        DestinationError, match=r"'_FillValue' is 9.96921e\+36, which float16 can't"
+        DestinationError, match=r"has 9.96921e.36 as its '_FillValue', which float16 can't"
     ):
         normalize_file(source, tmp_path / "y.h5", NormalizeOptions(dtype="float16"))
     with pytest.raises(RowError, match=r"row 1 is null or empty, and npy can't hold that"):

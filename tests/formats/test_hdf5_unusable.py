@@ -169,10 +169,22 @@ def dangling_references(file: h5py.File, name: bytes) -> None:
     del file["gone"]
 
 
+def lists(file: h5py.File, name: bytes) -> None:
+    dataset = file.create_dataset(name, (3,), h5py.vlen_dtype("f4"))
+    for row in range(3):
+        dataset[row] = np.ones(row + 1, "f4")
+
+
+def lists_in_records(file: h5py.File, name: bytes) -> None:
+    file.create_dataset(name, (3,), [("id", "i4"), ("vector", h5py.vlen_dtype("f4"))])
+
+
 MAY_BE: dict[str, tuple[Callable[[h5py.File, bytes], object], str]] = {
     "long doubles": (long_double, "a non-standard float type"),
     "bfloat16": (brain_float, "a non-standard float type"),
     "arrays of long doubles": (array_of_long_doubles, "a non-standard float type"),
+    "lists": (lists, "lists of a length of their own"),
+    "lists in records": (lists_in_records, "not numbers"),
     "soft link": (
         lambda file, name: file.__setitem__(name, h5py.SoftLink("/nowhere")),
         "it leads nowhere",

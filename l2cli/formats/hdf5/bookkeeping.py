@@ -63,6 +63,8 @@ class Bookkeeping:
 
     def doubt(self, dataset: h5d.DatasetID, name: str) -> str:
         """Return why ``dataset`` isn't taken unasked; empty where nothing speaks against it."""
+        if not h5a.get_num_attrs(dataset):
+            return self._doubt_by_place(name)
         folder = name.rpartition("/")[0]
         for attribute, relation in _CF.items():
             for other in text(dataset, attribute).split():

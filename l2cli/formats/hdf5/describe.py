@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import TYPE_CHECKING
 
-from h5py import h5d, h5o, h5s, h5z
+from h5py import h5d, h5s, h5z
 
 from l2cli.arrays import ArraySpec
 from l2cli.formats.hdf5.attributes import packing
 from l2cli.formats.hdf5.elements import Element
+from l2cli.formats.hdf5.foreign import foreign_refusal
 from l2cli.formats.hdf5.lossy import lossy_filter
 from l2cli.formats.hdf5.plugins import FILTER_NAMES, filter_refusal, filters
 from l2cli.formats.hdf5.references import leads_nowhere
 from l2cli.formats.hdf5.types import dtype_of, may_hold_vectors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from h5py import h5p
 
-_MOST_NESTED = 8
+_MOST_BYTES = 2**50
+"""Of one dataset. To pass over more that was never stored takes hours too."""
 _LOST = "it holds references to nowhere: what they led to was deleted, or lies in another file"
 
 
@@ -49,27 +53,23 @@ def describe(
     refusal = (
         (_LOST if is_lost else refusal)
         or _extent_refusal(dataset)
-        or _foreign_refusal(dataset, path, allow_external=allow_external)
+        or foreign_refusal(dataset, path, allow_external=allow_external)
         or filter_refusal(properties)
         or _size_refusal(dataset, properties, path)
     )
-    packed = packing(dataset, dtype)
-    may_be_vectors = bool(refusal or packed) and may_hold_vectors(element.stored, extent)
+    packed = "" if refusal else packing(dataset, dtype)
+    is_unread = bool(refusal) and may_hold_vectors(element.stored, extent)
     lossy = ["lossy"] if lossy_filter(dataset) else []
     layout = [_storage(properties), *lossy, *element.layout]
+    shape = extent + element.shape
     return ArraySpec(
         name + element.suffix,
-        extent + element.shape,
+        shape,
         dtype,
         ", ".join(layout),
         refusal or packed,
-        may_be_vectors=is_lost or may_be_vectors,
+        may_be_vectors=is_lost or is_unread or (bool(packed) and len(shape) > 1),
     )
-
-
-def external_refusal(file_name: str) -> str:
-    """Return the refusal of rows that lie in another file."""
-    return f"it lies in another file ({file_name}); --allow-external reads it"
 
 
 def _storage(properties: h5p.PropDCID) -> str:
@@ -100,53 +100,16 @@ def _extent_refusal(dataset: h5d.DatasetID) -> str:
     return ""
 
 
-def _foreign_refusal(dataset: h5d.DatasetID, path: Path, *, allow_external: bool) -> str:
-    for name in _foreign_files(dataset, path):
-        if not allow_external:
-            return external_refusal(name)
-        # HDF5 itself reads a missing source as fill values, without a word.
-        if "%" not in name and not any(
-            place.exists() for place in (path.parent / name, Path(name))
-        ):
-            return f"the file that it lies in is missing ({name})"
-    return ""
-
-
-def _foreign_files(dataset: h5d.DatasetID, path: Path, depth: int = 0) -> list[str]:
-    """Return the names of the other files that rows of ``dataset`` come from."""
-    properties = dataset.get_create_plist()
-    raw = range(properties.get_external_count())
-    names = [properties.get_external(index)[0].decode(errors="replace") for index in raw]
-    if properties.get_layout() == h5d.VIRTUAL and depth < _MOST_NESTED:
-        for index in range(properties.get_virtual_count()):
-            names += _files_of_source(dataset, properties, index, path, depth)
-    return list(dict.fromkeys(names))
-
-
-def _files_of_source(
-    dataset: h5d.DatasetID, properties: h5p.PropDCID, index: int, path: Path, depth: int
-) -> list[str]:
-    name: str = properties.get_virtual_filename(index)
-    if name != "." and (path.parent / name).resolve() != path.resolve():
-        return [name]
-    # A source in the same file may be a link out of it, or lie outside itself.
-    inner = properties.get_virtual_dsetname(index)
-    try:
-        source = h5o.open(dataset, b"/" + inner.encode().lstrip(b"/"))
-    except (KeyError, RuntimeError, OSError):
-        return []
-    if not isinstance(source, h5d.DatasetID):
-        return []
-    if h5o.get_info(source).fileno != h5o.get_info(dataset).fileno:
-        return [inner]
-    return _foreign_files(source, path, depth + 1)
-
-
 def _size_refusal(dataset: h5d.DatasetID, properties: h5p.PropDCID, path: Path) -> str:
-    """Refuse a dataset whose one block of bytes reaches beyond the end of its file."""
+    """Refuse a dataset that claims bytes beyond the end of its file, or more than there are."""
+    held = path.stat().st_size
+    shape = dataset.get_space().shape or ()
+    claimed = math.prod(shape) * dataset.get_type().get_size()
+    if claimed > _MOST_BYTES:
+        return f"it claims {claimed:,} bytes, the file, which may be damaged, holds {held:,}"
     if properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count():
         return ""
-    offset, claimed, held = dataset.get_offset(), dataset.get_storage_size(), path.stat().st_size
+    offset, claimed = dataset.get_offset(), dataset.get_storage_size()
     if offset is not None and offset + claimed > held:
         return f"it claims {claimed} bytes from {offset} on, the file holds {held}"
     return ""

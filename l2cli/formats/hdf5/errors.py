@@ -69,7 +69,8 @@ _DAMAGED = re.compile(
     r"\b(bad|wrong|incorrect|corrupt\w*|invalid|checksum|signature|ran off|not aligned|heap|"
     r"out of bounds|out of range|beyond|past (the )?end|exceeds|overlap\w*|unable to decode|"
     r"addr(ess)? overflow|temporary file space|truncated|unusually large|during read|"
-    r"unknown|undefined|component not found|doesn't exist|too (many|large|short|long)|B-tree)\b",
+    r"unknown|undefined|not found|doesn't exist|greater than|B-tree|H5DSiterate\w*|"
+    r"(unable to|can't) (open|read|get))\b",
     re.IGNORECASE,
 )
 """What HDF5 says of what it reads, and not of what it writes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import shutil
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from h5py import h5d, h5fd, h5i, h5t
+from h5py import h5d, h5fd, h5i, h5p, h5t
 
 from l2cli.formats.hdf5.elements import Element
 from l2cli.formats.raw import empty_rows, read_exactly, write_fully
@@ -52,17 +53,26 @@ class Extent:
 
 def extent_of(dataset: h5d.DatasetID) -> Extent | None:
     """Return where the rows of ``dataset`` lie, if it is in one piece of a plain file."""
-    properties = dataset.get_create_plist()
-    is_elsewhere = properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count()
-    if is_elsewhere or dataset.get_type().get_class() == h5t.COMPOUND:
+    # What is quick to ask comes first, for a file may hold thousands of datasets.
+    if not dataset.get_storage_size() or dataset.get_offset() is None:
         return None
-    # Other drivers are chosen with HDF5_DRIVER, and may keep a file in memory or in pieces.
-    driver = h5i.get_file_id(dataset).get_access_plist().get_driver()
-    if driver != h5fd.SEC2 or not dataset.get_storage_size():
+    if dataset.get_type().get_class() == h5t.COMPOUND or not _is_plain_file():
+        return None
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count():
         return None
     element = Element(dataset.get_type())
     shape = dataset.shape + element.shape
     return Extent(dataset.get_offset(), shape, element.numbers.dtype)
+
+
+@functools.cache
+def _is_plain_file() -> bool:
+    """Return whether HDF5 opens files as they are.
+
+    Other drivers are chosen with HDF5_DRIVER, and may keep a file in memory or in pieces.
+    """
+    return bool(h5p.create(h5p.FILE_ACCESS).get_driver() == h5fd.SEC2)
 
 
 def copy_all_but(spans: list[tuple[int, int]], source: Path, target: Path) -> None:

@@ -87,7 +87,7 @@ def _links_in(group: h5g.GroupID, prefix: bytes) -> list[Link]:
 def _is_group(file: h5py.File, link: Link) -> bool:
     try:
         return isinstance(h5o.open(file.id, link.path), h5g.GroupID)
-    except RAISED_BY_H5PY:
+    except RAISED_BY_H5PY:  # It is listed as an object that can't be read.
         return False
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from h5py import h5d, h5f, h5l, h5o
 
 from l2cli.arrays import ArraySpec
-from l2cli.formats.hdf5.describe import describe, external_refusal
+from l2cli.formats.hdf5.describe import describe
 from l2cli.formats.hdf5.errors import RAISED_BY_H5PY, diagnose
+from l2cli.formats.hdf5.foreign import external_refusal
 from l2cli.formats.hdf5.links import to_name
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ def _describe_external(file: h5py.File, link: Link, *, allow_external: bool) -> 
 
 
 def _describe_soft(file: h5py.File, link: Link, *, allow_external: bool) -> ArraySpec | None:
-    layout = f"→ {to_name(file.id.links.get_val(link.path))}"
+    target_name = to_name(file.id.links.get_val(link.path))
+    layout = f"→ {target_name}"
     try:
         target = h5o.open(file.id, link.path)
     except RAISED_BY_H5PY:
-        return _unread(link, "soft link", layout, f"it leads nowhere ({layout} can't be opened)")
+        refusal = f"it leads nowhere: '{target_name}' isn't there, or can't be opened"
+        return _unread(link, "soft link", layout, refusal)
     if not is_elsewhere(target, file):
         return None
     if not allow_external:
@@ -71,6 +74,10 @@ def _follow(file: h5py.File, link: Link, what: str, layout: str) -> ArraySpec:
             refusal = "it leads to a group of another file; normalize that file"
             return _unread(link, what, layout, refusal)
         path = Path(os.fsdecode(h5f.get_name(target)))
+        # What HDF5 finds beside the file it calls by its whole path.
+        prefixes = [one for one in os.environ.get("HDF5_EXT_PREFIX", "").split(":") if one]
+        if not path.is_absolute() and all(map(os.path.isabs, prefixes)):
+            return _unread(link, what, layout, _missing(path, Path(os.fsdecode(file.filename))))
         array = describe(target, to_name(link.path), path, allow_external=True)
     except RAISED_BY_H5PY as exc:
         return _unread(link, what, layout, f"it leads nowhere ({diagnose(exc)})")
@@ -79,3 +86,10 @@ def _follow(file: h5py.File, link: Link, what: str, layout: str) -> ArraySpec:
 
 def _unread(link: Link, what: str, layout: str, refusal: str) -> ArraySpec:
     return ArraySpec(to_name(link.path), (), what, layout, refusal, may_be_vectors=True)
+
+
+def _missing(name: Path, path: Path) -> str:
+    return (
+        f"the file that it leads to is missing ({name}, looked for in "
+        f"{os.path.abspath(path.parent)}; HDF5_EXT_PREFIX names another folder)"
+    )

@@ -7,9 +7,10 @@ from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 from h5py import h5d, h5l, h5o
 
-from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
+from l2cli.arrays import ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError
 from l2cli.formats.base import Reader
 from l2cli.formats.hdf5.attributes import reversed_by, user_block_of
@@ -21,6 +22,7 @@ from l2cli.formats.hdf5.drivers import set_of
 from l2cli.formats.hdf5.elements import element_of, elements
 from l2cli.formats.hdf5.errors import RAISED_BY_H5PY, diagnose, translated
 from l2cli.formats.hdf5.extent import ExtentReader, extent_of
+from l2cli.formats.hdf5.gaps import gap_rows, stretches
 from l2cli.formats.hdf5.grid import chunk_rows
 from l2cli.formats.hdf5.links import Link, links, names_by_address, objects, to_name, to_path
 from l2cli.formats.hdf5.lossy import lossy_filter
@@ -56,11 +58,10 @@ class Hdf5Reader(Reader):
         self.pool = ThreadPoolExecutor(num_processors())
         try:
             self.file = h5py.File(path, "r")
-        except RAISED_BY_H5PY as exc:
-            raise FormatError(f"{path}: {set_of(path) or diagnose(exc)}") from exc
-        with translated(path):
             self._bookkeeping = Bookkeeping(self.file)
             self._user_block = user_block_of(path, self.file.userblock_size)
+        except RAISED_BY_H5PY as exc:
+            raise FormatError(f"{path}: {set_of(path) or diagnose(exc)}") from exc
 
     def arrays(self) -> list[ArraySpec]:
         """Return every dataset once, and every link into another file."""
@@ -108,13 +109,18 @@ class Hdf5Reader(Reader):
         with translated(f"{self.path}: {array.label}"):
             dataset = h5d.open(self.file.id, self.location(array.name)[0])
             self._note_lossy(array, dataset)
-            missing = missing_of(dataset, array)
-            dataset.close()
+            missing, parts = missing_of(dataset, array), stretches(dataset, array)
+            dataset.close()  # A dataset that is open keeps its small cache of chunks.
             reader, batch_rows = self._open_rows(array, batch_size)
-        for start, stop in windows(array.num_rows, batch_rows):
-            with translated(f"{self.path}: {array.label}, rows {start} to {stop - 1}"):
-                rows = reader.read(start, stop)
-            yield missing.batch(array, rows, start) if missing else Batch(array, rows, start)
+        for part in parts:
+            step = batch_rows if part.is_stored else gap_rows(array, batch_size)
+            for start in range(part.start, part.stop, step):
+                stop = min(start + step, part.stop)
+                with translated(f"{self.path}: {array.label}, rows {start} to {stop - 1}"):
+                    rows = reader.read(start, stop if part.is_stored else start + 1)
+                if not part.is_stored:  # They are all alike.
+                    rows = np.broadcast_to(rows, (stop - start, *rows.shape[1:]))
+                yield missing.batch(array, rows, start) if missing else Batch(array, rows, start)
 
     def _note_lossy(self, array: ArraySpec, dataset: h5d.DatasetID) -> None:
         """Say, once for each filter, that what is read was stored through a lossy one."""
@@ -171,6 +177,8 @@ class Hdf5Reader(Reader):
             found = h5o.open(self.file.id, link.path)
             if not isinstance(found, h5d.DatasetID):
                 return
+            doubt = self._bookkeeping.doubt(found, name)
+            axes_of = reversed_by(found, self._user_block)
             for element in elements(found.get_type()):
                 array = describe(
                     found,
@@ -181,11 +189,7 @@ class Hdf5Reader(Reader):
                 )
                 if element.fields:
                     self._fields[array.name] = link.path, element.fields
-                yield replaced(
-                    array,
-                    reversed_by=reversed_by(found, self._user_block),
-                    doubt=self._bookkeeping.doubt(found, name),
-                )
+                yield replaced(array, reversed_by=axes_of, doubt=doubt)
         except RAISED_BY_H5PY as exc:
             yield ArraySpec(name, (), "unknown", "", diagnose(exc), may_be_vectors=True)
 

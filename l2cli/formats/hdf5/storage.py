@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from h5py import h5d, h5p, h5s, h5z
 
-from l2cli.arrays import numpy_dtype, windows
+from l2cli.arrays import is_one_row, numpy_dtype, windows
+from l2cli.formats.hdf5.foreign import access_properties
 from l2cli.formats.hdf5.grid import chunk_boxes, grid
 from l2cli.formats.hdf5.plugins import filters
 
@@ -34,10 +35,9 @@ def open_dataset(file: h5f.FileID, path: bytes) -> h5d.DatasetID:
     So every window that touches a chunk finds it decompressed, however few rows a window has.
     """
     dataset = h5d.open(file, path)
-    if dataset.get_create_plist().get_layout() != h5d.CHUNKED:
-        return dataset
-    access = _access_properties(dataset)
-    # The cache is made where a dataset is opened that is not open yet, so it is opened anew.
+    is_chunked = dataset.get_create_plist().get_layout() == h5d.CHUNKED
+    access = _cache_properties(dataset) if is_chunked else access_properties()
+    # They count where a dataset is opened that is not open yet, so it is opened anew.
     dataset.close()
     return h5d.open(file, path, access)
 
@@ -108,6 +108,8 @@ class DatasetWriter:
 
     def write(self, start: int, rows: Rows) -> None:
         """Write ``rows`` from row ``start`` on."""
+        if self._fill is not None and is_one_row(rows) and _is_all(rows[:1], self._fill):
+            return
         rows = np.ascontiguousarray(rows)
         if self._fill is None or not rows.size:
             self._put((start,), rows)
@@ -156,7 +158,7 @@ def _spaces(
     return h5s.create_simple(shape), space
 
 
-def _access_properties(dataset: h5d.DatasetID) -> h5p.PropDAID:
+def _cache_properties(dataset: h5d.DatasetID) -> h5p.PropDAID:
     access = h5p.create(h5p.DATASET_ACCESS)
     properties = dataset.get_create_plist()
     across = grid(dataset)[1:]

@@ -28,6 +28,10 @@ _WORDS = {
     h5t.TIME: "time",
 }
 NOT_NUMBERS = "not numbers"
+_LISTS = (
+    "lists of a length of their own (HDF5's vlen), which HDF5 can't overwrite where they lie; "
+    "write them as rows of one length, or as a list column of Parquet"
+)
 _SEVERAL = 2
 """Stands for a length that differs from element to element."""
 
@@ -43,6 +47,8 @@ def dtype_of(stored: h5t.TypeID) -> tuple[str, str]:
         return ("bool" if h5py.check_enum_dtype(stored.dtype) is None else "enum"), NOT_NUMBERS
     if kind == h5t.COMPOUND:
         return ("complex" if is_complex(stored) else "compound"), NOT_NUMBERS
+    if kind == h5t.VLEN and stored.get_super().get_class() == h5t.FLOAT:
+        return "list of floats", _LISTS
     if kind in _WORDS:
         return _WORDS[kind], NOT_NUMBERS
     return "unknown", "its type can't be read"

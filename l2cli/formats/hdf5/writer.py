@@ -65,22 +65,21 @@ class Hdf5Writer(Writer):
         self._missing: dict[str, Missing] = {}
         for output in self._outputs.values():
             self._check_storable(output)
+        sources: dict[str, h5d.DatasetID] = {}
+        spans: list[tuple[int, int]] = []
         with translated(reader.path):
             external = {link.path for link in links(reader.file) if link.kind == h5l.TYPE_EXTERNAL}
-            sources = {name: self._opened(reader.file, name) for name in outputs}
-            self._foreign = {
-                name
-                for name, source in sources.items()
-                if reader.location(name)[0] in external or is_elsewhere(source, reader.file)
-            }
-            whole = [
-                source
-                for name, source in sources.items()
-                if name not in self._foreign and not reader.location(name)[1]
-            ]
+        self._foreign: set[str] = set()
+        for name, output in self._outputs.items():
+            with translated(f"{reader.path}: {output.label}"):
+                sources[name] = source = self._opened(reader.file, name)
+                path_inside, fields = reader.location(name)
+                if path_inside in external or is_elsewhere(source, reader.file):
+                    self._foreign.add(name)
+                elif not fields:  # Of records, the other fields are copied.
+                    spans += _spans(source)
             own = [source for name, source in sources.items() if name not in self._foreign]
             check_apart(reader.file, own)
-            spans = [span for source in whole for span in _spans(source)]
         with self._writing():
             copy_all_but(spans, reader.path, path)
             self._raw = path.open("r+b", buffering=0)

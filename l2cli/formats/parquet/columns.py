@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from l2cli.arrays import ArraySpec
 from l2cli.formats import arrow_columns
 from l2cli.formats.arrow_columns import (
-    column_refusal,
+    Place,
     column_spec,
-    list_field,
-    storage_type,
+    name_refusals,
+    places_of,
     wide_members,
 )
 from l2cli.formats.arrow_hints import with_hints
+from l2cli.formats.arrow_types import is_list, num_leaves, storage_type
 
 if TYPE_CHECKING:
-    from l2cli.formats.arrow_columns import ArrowField, ArrowSchema, ArrowType
+    from collections.abc import Sequence
+
+    from l2cli.formats.arrow_types import ArrowSchema
     from l2cli.formats.parquet.footer import Footer
 
 
@@ -34,15 +36,20 @@ class Columns(arrow_columns.Columns):
 
     leaves: tuple[int, ...]
 
+    @property
+    def path_inside(self) -> tuple[int, ...]:
+        """The way to the column in what pyarrow reads of it: a struct holds nothing else then."""
+        return (0,) * len(self.places[0].path)
+
 
 def single_columns(footer: Footer, schema: ArrowSchema) -> list[Columns]:
-    """Return every top-level column of the file as an array, in order."""
-    times = Counter(field.name for field in schema)
+    """Return every column of the file as an array, in order."""
     found = []
-    for top, field in enumerate(map(list_field, schema)):
-        leaves = tuple(footer.leaves_of.get(top, ()))
-        spec = _spec(footer, field, leaves, is_unique=times[field.name] == 1)
-        found.append(Columns(spec, (field,), (top,), leaves))
+    places = places_of(schema)
+    leaves_of, refusals = _leaves_of(footer, places), name_refusals(places)
+    for place, leaves, refusal in zip(places, leaves_of, refusals, strict=True):
+        spec = _spec(footer, place, leaves, refusal)
+        found.append(Columns(spec, (place,), leaves))
     return with_hints(found)
 
 
@@ -59,35 +66,47 @@ def wide_columns(footer: Footer, columns: list[Columns], pattern: str) -> Column
     shape = (footer.num_rows, len(members))
     return Columns(
         ArraySpec(pattern, shape, members[0].spec.dtype, layout),
-        fields=tuple(each.fields[0] for each in members),
-        tops=tuple(each.tops[0] for each in members),
+        places=tuple(each.places[0] for each in members),
         leaves=tuple(each.leaves[0] for each in members),
     )
 
 
-def _spec(
-    footer: Footer, field: ArrowField, leaves: tuple[int, ...], *, is_unique: bool
-) -> ArraySpec:
-    refusal = column_refusal(field) or _layout_refusal(footer, field, leaves)
-    if not is_unique:
-        refusal = "two columns have this name"
+def _leaves_of(footer: Footer, places: Sequence[Place]) -> list[tuple[int, ...]]:
+    """Return the numbers of the leaves of each column."""
+    found, first = [], dict.fromkeys(footer.leaves_of, 0)
+    for place in places:
+        start = first.get(place.top, 0)
+        first[place.top] = start + num_leaves(place.field.type)
+        found.append(tuple(footer.leaves_of.get(place.top, [])[start : first[place.top]]))
+    if first != {top: len(leaves) for top, leaves in footer.leaves_of.items()}:
+        raise ValueError("the Arrow schema in its metadata has other columns than the file")
+    return found
+
+
+def _spec(footer: Footer, place: Place, leaves: tuple[int, ...], refusal: str) -> ArraySpec:
+    refusal = refusal or place.refusal or _layout_refusal(footer, place, leaves)
     codec = _codec(footer, leaves[0]) if leaves else ""
     num_values = sum(chunk.num_values for chunk in footer.chunks_of[leaves[0]]) if leaves else 0
-    return column_spec(field, footer.num_rows, codec, refusal, num_values)
+    return column_spec(place, footer.num_rows, codec, refusal, num_values)
 
 
-def _layout_refusal(footer: Footer, field: ArrowField, leaves: tuple[int, ...]) -> str:
+def _layout_refusal(footer: Footer, place: Place, leaves: tuple[int, ...]) -> str:
     """Return why a list of numbers can't be normalized as it lies in this file."""
-    if _levels(field, storage_type(field.type)) != footer.leaves[leaves[0]].levels:
+    if _levels(place) != footer.leaves[leaves[0]].levels:
         return "its nesting in the file isn't the usual one of a list"
     if any(chunk.codec is None for chunk in footer.chunks_of[leaves[0]]):
         return "its compression codec is not supported"
     return ""
 
 
-def _levels(field: ArrowField, arrow_type: ArrowType) -> tuple[int, int]:
-    """Return the levels with which pyarrow would write such a list."""
-    return int(field.nullable) + 1 + int(arrow_type.value_field.nullable), 1
+def _levels(place: Place) -> tuple[int, int]:
+    """Return the levels with which pyarrow would write such lists."""
+    definition, repetition = sum(field.nullable for field in place.fields), 0
+    arrow_type = storage_type(place.field.type)
+    while is_list(arrow_type):
+        definition += 1 + int(arrow_type.value_field.nullable)
+        repetition, arrow_type = repetition + 1, arrow_type.value_type
+    return definition, repetition
 
 
 def _codec(footer: Footer, leaf: int) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import pyarrow as pa
-
 from l2cli.arrays import ITEM_SIZES
-from l2cli.formats.arrow_columns import storage_type
-from l2cli.formats.arrow_rows import ListWindow, WideWindow, list_array
+from l2cli.formats.arrow_lists import list_array
+from l2cli.formats.arrow_structs import inside_structs, window_of
+from l2cli.formats.arrow_types import storage_type
 from l2cli.formats.parquet.footer import ElementField
 from l2cli.formats.parquet.pages import check_pages
 from l2cli.formats.parquet.plain_decode import PlainChunk
@@ -80,9 +79,10 @@ def decode(section: Section, footer: Footer, file: BinaryIO, parquet_file: Any) 
         start = min(stop, num_windows * section.window_rows)
     yield from _by_pyarrow(section, parquet_file, 0, start)
     if plain is not None:
-        arrow_type = storage_type(section.columns.fields[0].type)
+        fields = section.columns.places[0].fields
         for rows in plain.read(start, section.window_rows):
-            yield ListWindow(list_array(rows, arrow_type))
+            lists = list_array(rows, storage_type(fields[-1].type))
+            yield window_of([inside_structs(lists, fields)], section.columns.path_inside)
             start += len(rows)
         yield from _by_pyarrow(section, parquet_file, start, stop)
 
@@ -94,6 +94,8 @@ def _plain_chunk(section: Section, footer: Footer, file: BinaryIO) -> PlainChunk
         return None
     (chunk,) = section.chunks
     leaf = footer.leaves[chunk.leaf]
+    if leaf.levels[1] != 1:
+        return None
     stored_type = footer.elements[leaf.element].get(ElementField.TYPE)
     plain = PlainChunk(file, chunk, section.group.num_rows, spec.dtype, leaf.levels[0])
     is_of_type = stored_type == ELEMENT_TYPES[spec.dtype][ElementField.TYPE]
@@ -124,8 +126,4 @@ def _by_pyarrow(section: Section, parquet_file: Any, start: int, stop: int) -> I
 
 
 def _window(record_batch: Any, columns: Columns) -> Window:
-    if columns.is_wide:
-        return WideWindow(record_batch.columns)
-    array = record_batch.column(0)
-    array = array.storage if isinstance(array, pa.ExtensionArray) else array
-    return ListWindow(array)
+    return window_of(record_batch.columns, columns.path_inside, is_wide=columns.is_wide)

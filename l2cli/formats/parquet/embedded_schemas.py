@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from l2cli.errors import DestinationError
 
 if TYPE_CHECKING:
+    from l2cli.formats.arrow_columns import Place
     from l2cli.formats.arrow_schema import Change
     from l2cli.formats.parquet.columns import Columns
 
@@ -39,7 +40,7 @@ def changed_schemas(key_values: dict[bytes, bytes], change: Change[Columns]) -> 
     for key, (program, names) in _SCHEMAS.items():
         try:
             schema = json.loads(key_values.get(key, b"null"))
-            fields = [field for field in schema["fields"] if _is_changed(field, change)]
+            fields = [each for place in change.columns.places for each in _found(schema, place)]
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # not as these programs write it
         if not fields or change.dtype == change.columns.spec.dtype:
@@ -56,8 +57,20 @@ def changed_schemas(key_values: dict[bytes, bytes], change: Change[Columns]) -> 
     return changed
 
 
-def _is_changed(field: Any, change: Change[Columns]) -> bool:
-    return field["name"] in [each.name for each in change.columns.fields]
+def _found(schema: Any, place: Place) -> list[Any]:
+    """Return what a schema says of a column: one field, or none where it doesn't name it.
+
+    Where Spark has a type of its own for a struct, such as ``VectorUDT``, it is the struct.
+    """
+    found: list[Any] = []
+    for column in place.fields:
+        if isinstance(schema, list):  # Avro's way to say that it may be null
+            schema = next((each for each in schema if isinstance(each, dict)), {})
+        if "fields" not in schema:
+            break
+        found = [field for field in schema["fields"] if field["name"] == column.name][:1]
+        schema = found[0]["type"] if found else {}
+    return found
 
 
 def _renamed(described: Any, old: str, new: str) -> Any:
@@ -65,6 +78,11 @@ def _renamed(described: Any, old: str, new: str) -> Any:
     if isinstance(described, list):
         return [_renamed(each, old, new) for each in described]
     if isinstance(described, dict):
+        if described.get("type") == "udt":
+            raise DestinationError(
+                f"the file's metadata hold Spark's schema, and the numbers in its type "
+                f"{described.get('class')} have one dtype; leave out --dtype"
+            )
         if "fields" in described:  # a list of Avro's, whose elements are records of one field
             return {**described, "fields": _renamed(described["fields"], old, new)}
         return {

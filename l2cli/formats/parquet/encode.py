@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from l2cli.formats.arrow_columns import is_list
+from l2cli.formats.arrow_types import list_depth, storage_type
 from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.footer import (
     BYTE_STREAM_SPLIT,
@@ -34,7 +34,8 @@ from l2cli.formats.parquet.thrift import I32, I64, LIST, STRUCT, Items, Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2cli.formats.arrow_columns import ArrowField
+    from l2cli.formats.arrow_columns import Place
+    from l2cli.formats.arrow_types import ArrowType
     from l2cli.formats.parquet.footer import Chunk
 
 ArrowArray = Any
@@ -72,21 +73,21 @@ class Style:
 
 
 def encode(
-    arrays: Sequence[ArrowArray], sources: Sequence[ArrowField], styles: Sequence[Style]
+    arrays: Sequence[ArrowArray], sources: Sequence[Place], styles: Sequence[Style]
 ) -> list[Encoded]:
     """Encode each of some columns of equal length.
 
     Parameters
     ----------
     arrays
-        What is to be written.
+        What is to be written: top-level columns, with one column inside a struct.
     sources
-        The field of each in the source: levels depend on whether it is nullable.
+        Where each is in the source: levels depend on whether it is nullable.
     styles
         How to write each. Checksums and the version of the pages are those of the first.
     """
     fields = [
-        pa.field(str(number), array.type, nullable=source.nullable)
+        pa.field(str(number), array.type, nullable=source.fields[0].nullable)
         for number, (array, source) in enumerate(zip(arrays, sources, strict=True))
     ]
     table = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
@@ -153,7 +154,7 @@ def _cut_out(file: Any, styles: Sequence[Style]) -> list[Encoded]:
 
 
 def _options(fields: Sequence[Any], styles: Sequence[Style]) -> dict[str, Any]:
-    paths = [f"{f.name}.list.element" if is_list(f.type) else f.name for f in fields]
+    paths = [".".join((field.name, *_path_inside(field.type))) for field in fields]
     pairs = list(zip(paths, styles, strict=True))
     return {
         "use_dictionary": False,
@@ -167,6 +168,15 @@ def _options(fields: Sequence[Any], styles: Sequence[Style]) -> dict[str, Any]:
         "write_page_checksum": styles[0].has_checksums,
         "data_page_version": styles[0].page_version,
     }
+
+
+def _path_inside(arrow_type: ArrowType) -> list[str]:
+    """Return the names on the way from a top-level column to its only leaf."""
+    arrow_type = storage_type(arrow_type)
+    if pa.types.is_struct(arrow_type):
+        (field,) = arrow_type
+        return [field.name, *_path_inside(field.type)]
+    return ["list", "element"] * list_depth(arrow_type)
 
 
 def _merge(one: Struct, other: Struct) -> Struct:

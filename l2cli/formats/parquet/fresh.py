@@ -30,7 +30,12 @@ class FreshParquetWriter(FreshTableWriter):
 
     @classmethod
     def can_hold(cls, column: Any) -> bool:
-        """Try it: what Parquet lacks differs from one pyarrow to the next."""
+        """Try it: what Parquet lacks differs from one pyarrow to the next.
+
+        That it lacks dictionaries of lists, pyarrow says only when there are rows.
+        """
+        if pa.types.is_dictionary(column.type) and pa.types.is_nested(column.type.value_type):
+            return False
         try:
             pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([column])).close()
         except pa.ArrowException:

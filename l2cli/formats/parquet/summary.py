@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from l2cli.formats.arrow_columns import NUMBERS, is_list, storage_type
+from l2cli.formats.arrow_columns import places_of
 from l2cli.formats.arrow_errors import as_format_error
 from l2cli.formats.arrow_schema import Change
+from l2cli.formats.arrow_types import NUMBERS, is_list, list_depth, storage_type
 from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.columns import Columns, single_columns
 from l2cli.formats.parquet.footer import (
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from l2cli.formats.arrow_columns import ArrowType
+    from l2cli.formats.arrow_types import ArrowType
 
     Types = dict[str, ArrowType]
 
@@ -140,9 +141,10 @@ def _common_types(files: Sequence[Path], names: Sequence[str]) -> Types:
     types: Types = {}
     for path in files:
         with as_format_error(path):
-            schema = pq.read_schema(path)
-        for name in set(names).intersection(schema.names):
-            found = schema.field(name).type
+            places = places_of(pq.read_schema(path))
+        own = {place.name: place.field.type for place in places}
+        for name in set(names).intersection(own):
+            found = own[name]
             if types.setdefault(name, found) != found:
                 raise ValueError(f"'{name}' is {found} in {path} and {types[name]} in others")
     return types
@@ -150,15 +152,17 @@ def _common_types(files: Sequence[Path], names: Sequence[str]) -> Types:
 
 def _change(columns: Columns, new: ArrowType) -> Change[Columns] | None:
     """Return what became of a column, given its type now; ``None`` where nothing did."""
-    old, new = storage_type(columns.fields[0].type), storage_type(new)
-    if old == new or not (_dtype(old) and _dtype(new)) or is_list(old) != is_list(new):
+    old, new = storage_type(columns.places[0].field.type), storage_type(new)
+    if old == new or not (_dtype(old) and _dtype(new)) or list_depth(old) != list_depth(new):
         return None
     sizes: list[Any] = [getattr(arrow_type, "list_size", None) for arrow_type in (old, new)]
     return Change(columns, _dtype(new), sizes[1] if sizes[0] != sizes[1] else None)
 
 
 def _dtype(arrow_type: ArrowType) -> str:
-    return NUMBERS.get(arrow_type.value_type if is_list(arrow_type) else arrow_type, "")
+    while is_list(arrow_type):
+        arrow_type = arrow_type.value_type
+    return NUMBERS.get(arrow_type, "")
 
 
 def _file_of(struct: Struct) -> bytes:

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.errors import DestinationError
-from l2cli.formats.arrow_columns import storage_type
 from l2cli.formats.arrow_errors import as_format_error
-from l2cli.formats.arrow_rows import ListWindow, WideWindow, Window
 from l2cli.formats.arrow_schema import change_to
+from l2cli.formats.arrow_structs import inside_structs, window_of
+from l2cli.formats.arrow_types import storage_type
 from l2cli.formats.base import Writer
 from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.encode import ChunkMetadata, Style, encode
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
-    from l2cli.formats.arrow_rows import Piece
+    from l2cli.formats.arrow_rows import Piece, Window
     from l2cli.formats.arrow_schema import Change
     from l2cli.formats.parquet.columns import Columns
     from l2cli.formats.parquet.encode import Encoded
@@ -170,7 +170,7 @@ class ParquetWriter(Writer):
             level, _ = self._footer.leaves[leaf].levels
             return ((leaf, page) for page in encode_rows(rows, level, styles[0]))
         arrays = window.rebuild(results, change.dtype, change.length)
-        return zip(columns.leaves, encode(arrays, columns.fields, styles), strict=True)
+        return zip(columns.leaves, encode(arrays, columns.places, styles), strict=True)
 
     def _style(self, leaf: int) -> Style:
         if leaf not in self._styles:
@@ -237,5 +237,8 @@ class ParquetWriter(Writer):
 
 
 def _empty_window(columns: Columns) -> Window:
-    arrays = [pa.array([], storage_type(each.type)) for each in columns.fields]
-    return WideWindow(arrays) if columns.is_wide else ListWindow(arrays[0])
+    arrays = [
+        inside_structs(pa.array([], storage_type(place.field.type)), place.fields)
+        for place in columns.places
+    ]
+    return window_of(arrays, columns.path_inside, is_wide=columns.is_wide)
