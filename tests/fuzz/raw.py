@@ -117,7 +117,9 @@ def _hdf5(path: Path) -> Parts:
 
 def _walk(group: h5py.Group, prefix: str, parts: Parts, seen: dict[Any, str]) -> None:
     parts[f"{prefix}/(attributes)"] = _attempt(lambda: _attributes(group))
-    for name in group:
+    names = _attempt(lambda: list(group))
+    parts[f"{prefix}/(names)"] = names
+    for name in () if isinstance(names, Unreadable) else names:
         path = f"{prefix}/{name}"
         link = _attempt(lambda name=name: group.get(name, getlink=True))  # type: ignore[misc]
         if not isinstance(link, h5py.HardLink):
