@@ -506,12 +506,12 @@ def test_inspect_takes_folders(tmp_path: Path) -> None:
 
 def test_many_arrays_are_summed_up(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "proteins.h5", "w") as file:
-        for index in range(2000):
+        for index in range(200):
             file[f"P{index:05}"] = np.arange(1.0, 9.0, dtype="f4") + index
     done = l2norm("normalize", "proteins.h5", "-s", "*", cwd=tmp_path)
     assert done.code == 0
     assert len(done.err) < 300
-    assert "P00002 8 float32; and 1,997 more arrays" in done.err
+    assert "P00002 8 float32; and 197 more arrays" in done.err
     with h5py.File(tmp_path / "proteins.normalized.h5") as file:
         norms = [np.linalg.norm(file[name][()].astype("f8")) for name in file]
     assert np.abs(np.array(norms) - 1).max() < 1e-7
