@@ -110,16 +110,16 @@ def test_what_might_crash_is_done_in_a_worker_whatever_its_name(
         return run_shard(task, progress)
 
     monkeypatch.setattr("l2cli.workers.run_shard", note)
-    hidden, open_, bad = (tmp_path / f"{name}.npy" for name in ("hidden", "open", "bad"))
+    hidden, open_, bad = (tmp_path / name for name in ("hidden.bin", "open.npy", "bad.npy"))
     with h5py.File(hidden, "w") as file:
         file["emb"] = np.ones((3, 4), "f4")
     np.save(open_, np.ones((3, 4), "f4"))
     bad.write_text("bad")
     tasks = [_task(path) for path in (hidden, open_, bad)]
     found = {task.name: report.status for task, report in InProcess().run(tasks, _ignore)}
-    assert found == {"hidden.npy": "done", "open.npy": "done", "bad.npy": "failed"}
+    assert found == {"hidden.bin": "done", "open.npy": "done", "bad.npy": "failed"}
     assert here == ["open.npy", "bad.npy"]
-    with h5py.File(tmp_path / "out-hidden.npy") as file:
+    with h5py.File(tmp_path / "out-hidden.bin") as file:
         np.testing.assert_array_equal(file["emb"][:], np.full((3, 4), 0.5))
 
 
