@@ -283,11 +283,14 @@ def choose(surveyed: Iterable[Surveyed], families: Sequence[str], *, named: bool
     found = [(family, arrays) for family, arrays in surveyed if arrays]
     if named:
         return _choice(found)
-    votes = _votes(found, Counter(family for family, _ in surveyed), Counter(families))
+    looked, sizes = Counter(family for family, _ in surveyed), Counter(families)
+    weights = {family: Fraction(sizes[family], number) for family, number in looked.items()}
     by_name = _of_doubt(found, _NAMED)
     # One row beside other files may be anything that its folder holds: several are vectors.
-    rows = [pair for pair in _of_doubt(found, _NAMED_ROW) if votes[_key(pair[1])] > 1]
-    most = _most(by_name + rows + _of_doubt(found, _UNNAMED) or found, votes)
+    rows = _of_doubt(found, _NAMED_ROW)
+    votes = _votes(rows, weights)
+    rows = [pair for pair in rows if votes[_key(pair[1])] > 1]
+    most = _most(by_name + rows + _of_doubt(found, _UNNAMED) or found, weights)
     all_most = [pair for group in most for pair in group]
     taken = by_name or rows or all_most
     if taken is all_most and len(most) > 1:
@@ -326,22 +329,22 @@ def _lengths(taken: list[Surveyed]) -> set[int]:
     return {array.row_length for _, arrays in taken for array in arrays if array.row_length}
 
 
-def _votes(found: list[Surveyed], looked: Counter[str], sizes: Counter[str]) -> dict[str, Fraction]:
+def _votes(found: list[Surveyed], weights: Mapping[str, Fraction]) -> dict[str, Fraction]:
     """Return how many files hold the same, judged by those of a family that were looked into."""
     votes: dict[str, Fraction] = defaultdict(Fraction)
     for family, arrays in found:
-        votes[_key(arrays)] += Fraction(sizes[family], looked[family])
+        votes[_key(arrays)] += weights[family]
     return votes
 
 
-def _most(found: list[Surveyed], votes: Mapping[str, Fraction]) -> list[list[Surveyed]]:
+def _most(found: list[Surveyed], weights: Mapping[str, Fraction]) -> list[list[Surveyed]]:
     """Return what most files hold: arrays of the same names, or without one, as long rows.
 
     More than one group where as many files hold one as the other.
     """
-    keys = {_key(arrays) for _, arrays in found}
-    most = max((votes[key] for key in keys), default=0)
-    tied = sorted(key for key in keys if votes[key] == most)
+    votes = _votes(found, weights)
+    most = max(votes.values(), default=0)
+    tied = sorted(key for key in votes if votes[key] == most)
     return [[pair for pair in found if _key(pair[1]) == key] for key in tied]
 
 

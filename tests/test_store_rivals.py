@@ -120,3 +120,12 @@ def test_a_named_embedding_is_taken_though_no_file_like_it_was_looked_into(tmp_p
         _table(tmp_path / "s" / f"{letters}.parquet", [name])
     statuses = _statuses(tmp_path / "s")
     assert {status for status, _ in statuses.values()} == {"done"}
+
+
+def test_labels_as_many_as_the_rows_of_a_square_do_not_vote(tmp_path: Path) -> None:
+    for index in range(3):
+        _save(tmp_path / "s" / "emb" / f"{index}.npy", ROWS[:5])
+        _save(tmp_path / "s" / "attn" / f"{index}.npy", ROWS[:5, :5])
+        _save(tmp_path / "s" / "y" / f"{index}.npy", ROWS[0, :5])
+    statuses = _statuses(tmp_path / "s")
+    assert {name[:-6] for name, (status, _) in statuses.items() if status == "done"} == {"emb"}
