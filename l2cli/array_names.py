@@ -20,8 +20,8 @@ EMBEDDING_NAMES = ("embedding", "embeddings", "emb", "vector", "vectors")
 _EMBEDDING_WORDS = frozenset((*EMBEDDING_NAMES, "embs", "embed", "embeds", "vec", "vecs"))
 _SEARCH_RESULTS = frozenset(("neighbors", "distances", "knns", "dists"))
 _QUALIFIERS = _words(
-    "base bf bfloat binary bit bits byte bytes d dim dims double f float fp half i int large q "
-    "quantized raw small u ubinary uint v x"
+    "base bf bfloat binary bit bits byte bytes d dim dims double f float fp half i int large map "
+    "maps matrices matrix q quantized raw small u ubinary uint v x"
 )
 """Words behind a noun that only say how it is stored: the noun is still what the name means."""
 
@@ -31,14 +31,14 @@ _OTHER_WORDS = _words(
     "lons lng lngs latitude longitude latlon latlng location locations loc coord coords coordinate "
     "coordinates xy xyz geo gps rgb rgba bgr color colors colour colours keypoint keypoints "
     "landmark landmarks polygon polygons quat quaternion quaternions rotation spatial umap "
-    "tsne"
+    "tsne mel mels mfcc mfccs codebook codebooks centroid centroids loss losses"
 )
 """Words of which one is enough, unless the name says that it is an embedding."""
 
 _OTHER_NOUNS = _words(
-    "angle angles area areas audio bias cov covariance corr count counts date depth distance "
+    "angle angles area areas audio bias cov covariance corr count counts date depth dist distance "
     "gradient gradients height heights id ids image images img imgs index indices label labels "
-    "length lengths loss mask masks max mean min neighbor norm norms offset offsets pixel pixels "
+    "length lengths mask masks max mean min neighbor norm norms offset offsets pixel pixels "
     "point points pose poses position positions rank ranks scale scales shape shapes similarities "
     "similarity size sizes spectrogram spectrograms std target targets time times timestamp "
     "timestamps var variance video waveform waveforms width widths"

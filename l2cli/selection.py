@@ -74,12 +74,7 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
     if not candidates:
         return _refuse_all(reader, arrays)
     if len(preferred) > 1:
-        names = " or ".join(map(selector, preferred[:4]))
-        raise SelectionError(
-            f"{reader.path} holds {len(preferred)} arrays that could be meant; choose with "
-            f"{names}{' …' if len(preferred) > 4 else ''}; -s may be given more than once, "
-            "and -s '*' takes all"
-        )
+        raise _could_be_meant(reader, preferred)
     _note_left(reader, [array for array in candidates if array not in preferred])
     return preferred
 
@@ -221,7 +216,9 @@ def _refuse_all(reader: Reader, arrays: list[ArraySpec]) -> NoReturn:
     others = _other_arrays(arrays)
     if not others:
         raise NoArrayError(message)
-    raise OtherArraysError(f"{message}; to take one, name it: {selector(others[0])}")
+    are_alike = len(others) > 1 and len({array.shape for array in others}) == 1
+    every = "; -s '*' takes all of them" if are_alike else ""
+    raise OtherArraysError(f"{message}; to take one, name it: {selector(others[0])}{every}")
 
 
 def _other_arrays(arrays: list[ArraySpec]) -> list[ArraySpec]:
@@ -232,6 +229,36 @@ def _note_left(reader: Reader, left: list[ArraySpec]) -> None:
     if left:
         names = brief([f"'{array.name}'" for array in left])
         _note(reader, f"{names} stayed as it was; -s takes it too")
+
+
+def leave_others(reader: Reader, chosen: list[ArraySpec]) -> None:
+    """Note what else could be meant beside ``chosen``, and stays as it was.
+
+    Raises
+    ------
+    SelectionError
+        Where its name says as much as theirs that it is an embedding.
+    """
+    arrays = reader.arrays()
+    others = [
+        array
+        for array in _with_numbers([a for a in arrays if not why_not(a, arrays, reader.path.stem)])
+        if array not in chosen
+    ]
+    best = min(map(_rank, chosen), default=2)
+    rivals = [array for array in others if _rank(array) <= best and is_embedding_named(array)]
+    if rivals and not is_ann_benchmarks(arrays):
+        raise _could_be_meant(reader, chosen + rivals)
+    _note_left(reader, others)
+
+
+def _could_be_meant(reader: Reader, arrays: list[ArraySpec]) -> SelectionError:
+    names = " or ".join(map(selector, arrays[:4]))
+    return SelectionError(
+        f"{reader.path} holds {len(arrays)} arrays that could be meant; choose with "
+        f"{names}{' …' if len(arrays) > 4 else ''}; -s may be given more than once, "
+        "and -s '*' takes all"
+    )
 
 
 def _note(reader: Reader, note: str) -> None:

@@ -8,16 +8,24 @@ a bystander. A shard that lacks what its family holds is an error, not a bystand
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from l2cli.array_names import mentions_embedding
+from l2cli.array_names import means_embedding, means_other, mentions_embedding
 from l2cli.arrays import FLOAT_DTYPES, INTEGER_DTYPES
 from l2cli.errors import L2NormError, NoArrayError, OtherArraysError, SelectionError
 from l2cli.formats import detect
 from l2cli.report import shape_text
-from l2cli.selection import is_weak, row_length, select
+from l2cli.selection import (
+    is_embedding_named,
+    is_weak,
+    leave_others,
+    quoted,
+    row_length,
+    select,
+)
 from l2cli.sources import open_source
 
 if TYPE_CHECKING:
@@ -37,8 +45,9 @@ _ANY = "*"
 """Stands for the names of such a family's files."""
 _SAMPLED = 5
 """How many files of a family are looked into before anything is written."""
-_NAMED, _UNNAMED, _WEAK = range(3)
-"""How sure it is that an array holds embeddings: by its name, by its shape, or hardly."""
+_NAMED, _NAMED_ROW, _UNNAMED, _WEAK = range(4)
+"""How sure it is that an array holds embeddings: by its name, by the name of a file that is one
+row, by its shape, or hardly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class FoundArray:
     row_length
         Components of a row; ``None`` where that is not known.
     doubt
-        How little is known that it holds embeddings: 0, 1 or 2.
+        How little is known that it holds embeddings: from 0 to 3.
     """
 
     name: str
@@ -71,11 +80,14 @@ class ShardChoice:
         empty string where the file is the array. None where it need hold none.
     names, row_lengths
         As for :class:`StoreChoice`.
+    rival
+        What other files of the store hold, and could be meant as well; empty for nothing.
     """
 
     expected: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     row_lengths: tuple[int, ...] = ()
+    rival: str = ""
 
     def select(self, reader: Reader, options: NormalizeOptions) -> list[ArraySpec]:
         """Return the arrays to normalize.
@@ -90,12 +102,19 @@ class ShardChoice:
             Where it should hold one, or may, and what it holds can't be used.
         """
         try:
-            chosen = self._by_name(reader, options) or _alone(reader, options)
+            chosen = self._by_name(reader, options) or _alone(reader, options, self.expected)
         except NoArrayError as exc:
             if self.expected or _looks_like(reader, self.row_lengths):
                 raise SelectionError(f"{exc}; others of the store's files do") from exc
             raise
-        if options.select or any(array.name in self.expected for array in chosen):
+        if options.select:
+            return chosen
+        if self.rival:
+            raise SelectionError(
+                f"{reader.path} holds {_described(chosen)}; other files of the store hold "
+                f"{self.rival}, which may be meant as well; {_choose_with(chosen, self.rival)}"
+            )
+        if any(array.name in self.expected for array in chosen):
             return chosen
         if self.expected:
             names = " or ".join(f"'{name}'" for name in self.expected)
@@ -121,12 +140,16 @@ class ShardChoice:
                 raise SelectionError(
                     f"{reader.path}: {_described([array])} can't be used: {reason}"
                 )
+        if found:
+            leave_others(reader, found)
         return found
 
     def _fits(self, chosen: list[ArraySpec]) -> bool:
         """Whether arrays of a file that need hold none are the store's all the same."""
         if any(array.name for array in chosen):
-            return any(array.name in self.names for array in chosen)
+            # Not all files may have been looked into before.
+            alike = is_embedding_named if any(map(means_embedding, self.names)) else lambda _: False
+            return any(array.name in self.names or alike(array) for array in chosen)
         return {row_length(array) for array in chosen} <= set(self.row_lengths)
 
 
@@ -140,28 +163,33 @@ class StoreChoice:
         The names of the arrays that the files of a family hold, by family.
     row_lengths
         How many components the rows have of all these, as far as that is known.
+    rivals
+        What could be meant as well as the arrays of a family, by family.
     """
 
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     row_lengths: tuple[int, ...] = ()
+    rivals: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, family: str) -> ShardChoice:
         """Return what is normalized in a file of ``family``."""
         names = sorted({name for names in self.families.values() for name in names})
         # Files that have little in common but their folder need not hold the same.
         expected = () if _ANY in family else self.families.get(family, ())
-        return ShardChoice(expected, tuple(names), self.row_lengths)
+        rival = self.rivals.get(family, "")
+        return ShardChoice(expected, tuple(names), self.row_lengths, rival)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the choice as JSON can hold it."""
         families = {family: list(names) for family, names in self.families.items()}
-        return {"families": families, "row_lengths": list(self.row_lengths)}
+        rivals = dict(self.rivals)
+        return {"families": families, "row_lengths": list(self.row_lengths), "rivals": rivals}
 
     @classmethod
     def from_dict(cls, held: Mapping[str, Any]) -> StoreChoice:
         """Return the choice that :meth:`as_dict` wrote down."""
         families = {family: tuple(names) for family, names in held["families"].items()}
-        return cls(families, tuple(held["row_lengths"]))
+        return cls(families, tuple(held["row_lengths"]), held.get("rivals", {}))
 
 
 def families_of(names: Sequence[str]) -> list[str]:
@@ -251,34 +279,83 @@ def choose(surveyed: Iterable[Surveyed], families: Sequence[str], *, named: bool
     named
         Whether the user named the arrays: then all that was found is meant.
     """
+    surveyed = list(surveyed)
     found = [(family, arrays) for family, arrays in surveyed if arrays]
-    best = min((_least_doubt(arrays) for _, arrays in found), default=_NAMED)
-    taken = [pair for pair in found if named or _least_doubt(pair[1]) == best]
-    if best != _NAMED and not named:
-        taken = _most(taken, Counter(families))
-    lengths = {array.row_length for _, arrays in taken for array in arrays} - {None}
-    if not named:
-        # A file that is one array is taken by its rows, or where most files are like it.
-        sure = [pair for pair in found if _least_doubt(pair[1]) != _WEAK]
-        lone = [pair for pair in found if _is_lone(pair[1]) and pair[1][0].row_length in lengths]
-        taken += lone + [pair for pair in _most(sure, Counter(families)) if _is_lone(pair[1])]
-        lengths |= {array.row_length for _, arrays in taken for array in arrays} - {None}
+    if named:
+        return _choice(found)
+    looked, sizes = Counter(family for family, _ in surveyed), Counter(families)
+    weights = {family: Fraction(sizes[family], number) for family, number in looked.items()}
+    by_name = _of_doubt(found, _NAMED)
+    # One row beside other files may be anything that its folder holds: several are vectors.
+    rows = _of_doubt(found, _NAMED_ROW)
+    votes = _votes(rows, weights)
+    rows = [pair for pair in rows if votes[_key(pair[1])] > 1]
+    most = _most(by_name + rows + _of_doubt(found, _UNNAMED) or found, weights)
+    all_most = [pair for group in most for pair in group]
+    taken = by_name or rows or all_most
+    if taken is all_most and len(most) > 1:
+        return replace(_choice(taken), rivals=_rivals(most, most))
+    if by_name and len(most) == 1 and not _are_alike(most[0], by_name):
+        # What most files hold isn't passed over for what few are named like.
+        return replace(_choice(taken + all_most), rivals=_rivals(most, [by_name, *most]))
+    lengths = _lengths(taken)
+    lone = [pair for pair in found if _is_lone(pair[1]) and pair[1][0].row_length in lengths]
+    # A file that is one array is taken by its rows, or where most files are like it.
+    if by_name and len(most) == 1:
+        lone += [pair for pair in all_most if _is_lone(pair[1])]
+    return _choice(taken + lone)
+
+
+def _choice(taken: list[Surveyed]) -> StoreChoice:
     names: dict[str, set[str]] = {}
     for family, arrays in taken:
         names.setdefault(family, set()).update(array.name for array in arrays)
     return StoreChoice(
         {family: tuple(sorted(held)) for family, held in sorted(names.items())},
-        tuple(sorted(filter(None, lengths))),
+        tuple(sorted(_lengths(taken))),
     )
 
 
-def _most(found: list[Surveyed], sizes: Counter[str]) -> list[Surveyed]:
-    """Return what most files hold: arrays of the same names, or without one, as long rows."""
-    votes: Counter[str] = Counter()
-    for family, key in {(family, _key(arrays)) for family, arrays in found}:
-        votes[key] += sizes[family]
-    most = max(votes, key=lambda key: (votes[key], key), default="")
-    return [(family, arrays) for family, arrays in found if _key(arrays) == most]
+def _of_doubt(found: list[Surveyed], doubt: int) -> list[Surveyed]:
+    return [pair for pair in found if min(array.doubt for array in pair[1]) == doubt]
+
+
+def _are_alike(most: list[Surveyed], by_name: list[Surveyed]) -> bool:
+    """Whether what most files hold is no rival of what is named like an embedding."""
+    return any(_is_lone(arrays) for _, arrays in most + by_name) or most[0] in by_name
+
+
+def _lengths(taken: list[Surveyed]) -> set[int]:
+    return {array.row_length for _, arrays in taken for array in arrays if array.row_length}
+
+
+def _votes(found: list[Surveyed], weights: Mapping[str, Fraction]) -> dict[str, Fraction]:
+    """Return how many files hold the same, judged by those of a family that were looked into."""
+    votes: dict[str, Fraction] = defaultdict(Fraction)
+    for family, arrays in found:
+        votes[_key(arrays)] += weights[family]
+    return votes
+
+
+def _most(found: list[Surveyed], weights: Mapping[str, Fraction]) -> list[list[Surveyed]]:
+    """Return what most files hold: arrays of the same names, or without one, as long rows.
+
+    More than one group where as many files hold one as the other.
+    """
+    votes = _votes(found, weights)
+    most = max(votes.values(), default=0)
+    tied = sorted(key for key in votes if votes[key] == most)
+    return [[pair for pair in found if _key(pair[1]) == key] for key in tied]
+
+
+def _rivals(groups: list[list[Surveyed]], meant: list[list[Surveyed]]) -> dict[str, str]:
+    """Return what else could be meant, by the families of ``groups``."""
+    rivals: dict[str, str] = {}
+    for group in groups:
+        other = next(each[0][1][0] for each in meant if each is not group)
+        what = quoted(other.name) if other.name else f"rows of {other.row_length or '?'} numbers"
+        rivals |= {family: what for family, _ in group}
+    return rivals
 
 
 def _key(arrays: Sequence[FoundArray]) -> str:
@@ -292,10 +369,6 @@ def _is_lone(arrays: Sequence[FoundArray]) -> bool:
     return not arrays[0].name
 
 
-def _least_doubt(arrays: Sequence[FoundArray]) -> int:
-    return min(array.doubt for array in arrays)
-
-
 def _pattern(name: str) -> str:
     """Return a path without what tells the files of a family apart: numbers and hashes."""
     return re.sub(r"(?<![a-z])[0-9a-f]{8,}(?![a-z])|[0-9]+", "#", name)
@@ -306,7 +379,10 @@ def _doubt(array: ArraySpec, path: Path) -> int:
     names = array.names if array.name else (path.stem, path.parent.name)
     if any(map(mentions_embedding, names)) and len(array.shape) > 1:
         return _NAMED
-    return _WEAK if is_weak(array) else _UNNAMED
+    if not is_weak(array):
+        return _WEAK if not array.name and means_other(path.parent.name) else _UNNAMED
+    is_row = not array.name and len(array.shape) == 1
+    return _NAMED_ROW if is_row and any(map(means_embedding, names)) else _WEAK
 
 
 def _looks_like(reader: Reader, row_lengths: tuple[int, ...]) -> bool:
@@ -317,14 +393,45 @@ def _looks_like(reader: Reader, row_lengths: tuple[int, ...]) -> bool:
     return arrays[0].dtype in INTEGER_DTYPES and arrays[0].shape[-1] in row_lengths
 
 
+def _choose_with(chosen: list[ArraySpec], rival: str) -> str:
+    if not chosen[0].name:
+        return "-s '*' takes all, --include and --exclude choose files"
+    return (
+        f"choose with -s {quoted(chosen[0].name)} or -s {rival}; -s may be given more than once"
+        if rival.startswith("'")
+        else f"choose with -s {quoted(chosen[0].name)}, or take all with -s '*'"
+    )
+
+
 def _described(arrays: list[ArraySpec]) -> str:
     return ", ".join(f"{a.label} ({shape_text(a.shape)} {a.dtype})" for a in arrays[:3])
 
 
-def _alone(reader: Reader, options: NormalizeOptions) -> list[ArraySpec]:
-    """Return what would be taken from a shard that is alone."""
-    arrays = select(reader, options.select)
+def _alone(
+    reader: Reader, options: NormalizeOptions, expected: Sequence[str] = ()
+) -> list[ArraySpec]:
+    """Return what would be taken from a shard that is alone.
+
+    Of several names that the user gave, a shard need hold one, and those that are ``expected``.
+    """
+    arrays = _select_each(reader, options.select, expected) or select(reader, options.select)
     for array in arrays:
         if array.dtype not in FLOAT_DTYPES and (options.dtype == "same" or len(array.shape) < 2):
             raise NoArrayError(f"{reader.path} holds {array.label} of {array.dtype}")
     return arrays
+
+
+def _select_each(
+    reader: Reader, patterns: Sequence[str], expected: Sequence[str]
+) -> list[ArraySpec]:
+    """Return what any of several names stands for; nothing where no name does."""
+    held = []
+    for pattern in patterns:
+        try:
+            select(reader, (pattern,))
+        except NoArrayError:
+            if pattern in expected:
+                raise
+        else:
+            held.append(pattern)
+    return select(reader, held) if held else []

@@ -29,7 +29,10 @@ def test_words(name: str, words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["embedding", "img_emb", "emb.0", "textEmbedding", "emb_f16", "embeddings_int8", "vec_768d"],
+    [
+        *("embedding", "img_emb", "emb.0", "textEmbedding", "emb_f16", "embeddings_int8"),
+        *("vec_768d", "embedding_matrix"),
+    ],
 )
 def test_names_of_embeddings(name: str) -> None:
     assert means_embedding(name)
@@ -50,7 +53,11 @@ def test_what_is_about_an_embedding_is_none(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["bbox", "bbox_xyxy", "topScores", "lat_lon", "rgb", "prices", "image", "embedding_norm"],
+    [
+        *("bbox", "bbox_xyxy", "topScores", "lat_lon", "rgb", "prices", "image", "embedding_norm"),
+        *("mel", "mfcc_13", "kmeans_centroids", "pq_codebook", "val_losses", "similarity_matrix"),
+        *("depth_map", "gt_dist"),
+    ],
 )
 def test_names_of_other_things(name: str) -> None:
     assert means_other(name)

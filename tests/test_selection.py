@@ -127,3 +127,9 @@ def test_the_name_of_a_temporary_file_of_ours_tells_nothing() -> None:
     lone = ArraySpec("", (10, 4), "float32")
     assert why_not(lone, [lone], ".l2norm-12-0") == ""
     assert "(norms)" in why_not(lone, [lone], "norms")
+
+
+def test_one_option_takes_the_vectors_of_a_file_with_one_dataset_for_each() -> None:
+    arrays = [_array(name, rank=1) for name in ("P1", "P2", "P3")]
+    with pytest.raises(SelectionError, match=r"name it: -s 'P1'; -s '\*' takes all of them"):
+        _select(arrays)
