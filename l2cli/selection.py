@@ -76,7 +76,7 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
     if len(preferred) > 1:
         names = " or ".join(map(selector, preferred[:4]))
         raise SelectionError(
-            f"{reader.path} holds {len(preferred)} arrays that could be meant; choose with "
+            f"{reader.path} holds {len(preferred):,} arrays that could be meant; choose with "
             f"{names}{' …' if len(preferred) > 4 else ''}; -s may be given more than once, "
             "and -s '*' takes all"
         )
@@ -231,7 +231,8 @@ def _other_arrays(arrays: list[ArraySpec]) -> list[ArraySpec]:
 def _note_left(reader: Reader, left: list[ArraySpec]) -> None:
     if left:
         names = brief([f"'{array.name}'" for array in left])
-        _note(reader, f"{names} stayed as it was; -s takes it too")
+        stayed = "it was; -s takes it too" if len(left) == 1 else "they were; -s takes them too"
+        _note(reader, f"{names} stayed as {stayed}")
 
 
 def _note(reader: Reader, note: str) -> None:
