@@ -228,7 +228,8 @@ def _other_arrays(arrays: list[ArraySpec]) -> list[ArraySpec]:
 def _note_left(reader: Reader, left: list[ArraySpec]) -> None:
     if left:
         names = brief([f"'{array.name}'" for array in left])
-        _note(reader, f"{names} stayed as it was; -s takes it too")
+        stayed = "it was; -s takes it too" if len(left) == 1 else "they were; -s takes them too"
+        _note(reader, f"{names} stayed as {stayed}")
 
 
 def leave_others(reader: Reader, chosen: list[ArraySpec]) -> None:

@@ -363,6 +363,9 @@ def test_a_note_is_told_once(source: Path) -> None:
     np.savez(source.with_suffix(".npz"), **arrays)
     done = l2norm("normalize", source.with_suffix(".npz"))
     assert done.err.count("'other' stayed as it was; -s takes it too") == 1
+    np.savez(source.with_suffix(".npz"), **arrays, third=arrays["emb"])
+    done = l2norm("normalize", source.with_suffix(".npz"), "--overwrite")
+    assert done.err.count("'other', 'third' stayed as they were; -s takes them too") == 1
 
 
 def test_a_backend_that_dies_is_said(source: Path) -> None:
