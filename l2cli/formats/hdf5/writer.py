@@ -78,6 +78,7 @@ class Hdf5Writer(Writer):
                     self._foreign.add(name)
                 elif not fields:  # Of records, the other fields are copied.
                     spans += _spans(source)
+        with translated(reader.path):
             own = [source for name, source in sources.items() if name not in self._foreign]
             check_apart(reader.file, own)
         with self._writing():
