@@ -93,15 +93,15 @@ class ShardChoice:
             chosen = self._by_name(reader, options) or _alone(reader, options)
         except NoArrayError as exc:
             if self.expected or _looks_like(reader, self.row_lengths):
-                raise SelectionError(f"{exc}; others of the store's files do") from exc
+                others = f"hold {self._expected_text}" if any(self.expected) else "do"
+                raise SelectionError(f"{exc}; others of the store's files {others}") from exc
             raise
         if options.select or any(array.name in self.expected for array in chosen):
             return chosen
         if self.expected:
-            names = " or ".join(f"'{name}'" for name in self.expected)
             raise SelectionError(
-                f"{reader.path} holds no array {names}, which others of the store's files named "
-                f"like it hold; it holds {_described(chosen)}"
+                f"{reader.path} holds no array {self._expected_text}, which others of the store's "
+                f"files named like it hold; it holds {_described(chosen)}"
             )
         if not self._fits(chosen):
             raise OtherArraysError(
@@ -109,12 +109,17 @@ class ShardChoice:
             )
         return chosen
 
+    @property
+    def _expected_text(self) -> str:
+        return " or ".join(f"'{name}'" for name in self.expected)
+
     def _by_name(self, reader: Reader, options: NormalizeOptions) -> list[ArraySpec]:
         """Return the arrays that are called as the store's are."""
         names = set(filter(None, self.expected or self.names))
         if options.select or not names:
             return []
-        found = [array for array in reader.arrays() if names & set(array.names)]
+        called = [array for array in reader.arrays() if names & set(array.names)]
+        found = [array for array in called if self.expected or self._may_be_meant(array)]
         for array in found:
             if array.refusal or array.dtype not in FLOAT_DTYPES:
                 reason = array.refusal or "others of the store's files hold floats"
@@ -123,10 +128,24 @@ class ShardChoice:
                 )
         return found
 
+    def _may_be_meant(self, array: ArraySpec) -> bool:
+        """Whether an array, called as one of the store's is, may be one in a file of other files.
+
+        A name such as ``arr_0`` or ``data`` says nothing, so that its rows have to be as long.
+        """
+        if any(map(mentions_embedding, array.names)):
+            return True
+        if array.refusal:
+            return True  # It can't be used, so nothing is known of its rows.
+        if array.dtype not in FLOAT_DTYPES:
+            return len(array.shape) > 1
+        return array.shape[-1] is None or array.shape[-1] in self.row_lengths
+
     def _fits(self, chosen: list[ArraySpec]) -> bool:
         """Whether arrays of a file that need hold none are the store's all the same."""
         if any(array.name for array in chosen):
-            return any(array.name in self.names for array in chosen)
+            meant = filter(self._may_be_meant, chosen)
+            return any(array.name in self.names for array in meant)
         return {row_length(array) for array in chosen} <= set(self.row_lengths)
 
 
