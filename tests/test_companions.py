@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import L2NormError, SourceError
+from l2cli.formats.arrow_datasets import with_types
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions
 from l2cli.rewriting import is_rewritable, rewrite
@@ -486,6 +487,17 @@ def test_caches_of_a_saved_data_set_do_not_speak_for_it(tmp_path: Path) -> None:
     assert report.exit_code == 0
     after = datasets.load_from_disk(str(tmp_path / "out"))
     assert after.features["embedding"].feature.dtype == "float64"
+
+
+@pytest.mark.parametrize("name", ["0.parquet", "0.pq", "0.PARQUET", "0"])
+def test_types_come_from_parquet_files_of_any_name(tmp_path: Path, name: str) -> None:
+    pq.write_table(
+        pa.table({"embedding": pa.array([[1.0]], pa.list_(pa.float64()))}), tmp_path / name
+    )
+    value = {"dtype": "float32", "_type": "Value"}
+    info = {"features": {"embedding": {"feature": value, "length": -1, "_type": "Sequence"}}}
+    new = with_types(info, [tmp_path / name])
+    assert new["features"]["embedding"]["feature"]["dtype"] == "float64"
 
 
 @pytest.mark.parametrize("indent", [None, 2, 4])
