@@ -35,6 +35,8 @@ _MAX_FAMILIES = 200
 """Of more, files in one folder are one family whatever they are called."""
 _ANY = "*"
 """Stands for the names of such a family's files."""
+_NUMBERED = re.compile("arr_[0-9]+")
+"""What ``numpy.savez`` calls an array that nobody named."""
 _SAMPLED = 5
 """How many files of a family are looked into before anything is written."""
 _NAMED, _UNNAMED, _WEAK = range(3)
@@ -301,9 +303,14 @@ def _most(found: list[Surveyed], sizes: Counter[str]) -> list[Surveyed]:
 
 
 def _key(arrays: Sequence[FoundArray]) -> str:
-    if _is_lone(arrays):
-        return f"{arrays[0].row_length:010}" if arrays[0].row_length else ""
-    return "/".join(sorted(array.name for array in arrays))
+    return "/".join(sorted(map(_called, arrays)))
+
+
+def _called(array: FoundArray) -> str:
+    """Return the name of an array, with the length of its rows where NumPy gave it the name."""
+    if array.name and not _NUMBERED.fullmatch(array.name):
+        return array.name
+    return f"{array.name}{array.row_length:010}" if array.row_length else array.name
 
 
 def _is_lone(arrays: Sequence[FoundArray]) -> bool:

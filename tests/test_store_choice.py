@@ -304,6 +304,7 @@ def test_one_named_array_does_not_make_bystanders_of_most_files(tmp_path: Path) 
     [
         (np.abs(ROWS[:, :1]), "bystander"),  # scores
         (ROWS[:, :2], "bystander"),  # places
+        (ROWS[:, :4], "bystander"),  # boxes
         (np.arange(20), "copied"),  # labels
     ],
 )
