@@ -17,7 +17,7 @@ from l2cli.arrays import FLOAT_DTYPES, INTEGER_DTYPES
 from l2cli.errors import L2NormError, NoArrayError, OtherArraysError, SelectionError
 from l2cli.formats import detect
 from l2cli.report import shape_text
-from l2cli.selection import is_weak, row_length, select
+from l2cli.selection import is_embedding_named, is_weak, row_length, select
 from l2cli.sources import open_source
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ class ShardChoice:
         """Whether arrays of a file that need hold none are the store's all the same."""
         if any(array.name for array in chosen):
             meant = filter(self._may_be_meant, chosen)
-            return any(array.name in self.names for array in meant)
+            # Of very many files named without a rule only a few were looked into.
+            return any(a.name in self.names or is_embedding_named(a) for a in meant)
         return {row_length(array) for array in chosen} <= set(self.row_lengths)
 
 

@@ -345,3 +345,14 @@ def test_what_is_not_read_in_place_is_not_counted_as_done(tmp_path: Path) -> Non
     states = [event for event in events if isinstance(event, StoreProgress)]
     assert [(states[0].num_done, states[-1].num_done)] == [(0, 3)]
     assert {state.num_shards for state in states} == {3}
+
+
+def test_embeddings_among_very_many_other_files_are_no_bystanders(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    for number in range(205):
+        name = f"{chr(97 + number // 26)}{chr(97 + number % 26)}"
+        np.savez(tmp_path / "s" / f"{name}.npz", labels=np.arange(4))
+    np.savez(tmp_path / "s" / "part.npz", embedding=ROWS)
+    report, reports = _run(tmp_path / "s")
+    assert (report.exit_code, report.shards["copied"]) == (0, 205)
+    assert reports["part.npz"].status == "done"
