@@ -76,7 +76,7 @@ class Manifest:
     Attributes
     ----------
     records
-        What was done before, by the shard's name.
+        What was done before, by the shard's name, in the order in which it was done.
     """
 
     def __init__(self, folder: str, header: dict[str, Any]) -> None:
@@ -242,6 +242,7 @@ def _parse(lines: Iterable[bytes]) -> tuple[dict[str, Any] | None, dict[str, Rec
                 header = held
                 continue
             source, result = held["source"], held["result"]
+            records.pop(held["shard"], None)  # They stay in the order of what was done last.
             records[held["shard"]] = Record(
                 held["status"],
                 (source[0], source[1]),

@@ -41,20 +41,25 @@ class Settled:
         describes none that was normalized is copied as it is.
         """
         others = [task.name for task in tasks if task.action != "rewrite"]
+        ages = {name: number for number, name in enumerate(records)}
         for task in tasks:
             if task.action == "rewrite":
                 shards = [name for name in others if describes(task.name, name)]
-                yield self._companion(task, shards, records.get(task.name))
+                record = records.get(task.name)
+                # A run that was cut off, or in which a shard failed, may have left it behind.
+                is_last = all(ages.get(name, -1) <= ages.get(task.name, -1) for name in shards)
+                is_held = is_last and record is not None and record.holds(task)
+                yield self._companion(task, shards, is_held=is_held)
 
     def _companion(
-        self, task: ShardTask, shards: Sequence[str], record: Record | None
+        self, task: ShardTask, shards: Sequence[str], *, is_held: bool
     ) -> tuple[ShardTask, ShardReport | None]:
         num_missing = sum(name not in self._statuses for name in shards)
         if num_missing:
             error = f"{task.source} is not written anew: {num_missing:,} of its files are not done"
             return task, failed(task, f"{error}; run again when they can be")
+        if is_held and self._by_this_run.isdisjoint(shards):
+            return task, ShardReport(task.name, "skipped", task.num_bytes)
         if not any(self._statuses[name] == "done" for name in shards):
             return replace(task, action="copy"), None
-        if record and record.holds(task) and self._by_this_run.isdisjoint(shards):
-            return task, ShardReport(task.name, "skipped", task.num_bytes)
         return task, None

@@ -379,6 +379,7 @@ class _Run:
         self._on_event = on_event or (lambda event: None)
         self._total = sum(task.num_bytes for task in plan.tasks)
         self._done = 0
+        self._num_done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
         self._settled = Settled()
@@ -397,9 +398,11 @@ class _Run:
             jobs = min(jobs, useful_jobs(len(tasks), sum(task.num_bytes for task in tasks)))
         runner = runner or self._choose_runner(jobs)
         with contextlib.closing(runner.run(_in_order(tasks, jobs), self._progress)) as reports:
+            num_left = len(tasks)
             for task, outcome in reports:
                 report = self._publish(task, outcome)
                 self._count(report)
+                num_left -= 1
                 self._report.disk_full = report.disk_full
                 if report.disk_full or (report.status == "failed" and wishes.fail_fast):
                     break
@@ -411,7 +414,7 @@ class _Run:
                 "l2norm inspect lists them, and -s takes what it names"
             )
         if self._report.disk_full:
-            self._note_full(len(tasks))
+            self._note_full(num_left)
         for note, names in self._notes.items():
             self._report.notes.append(f"{_first_and_more(names)}: {note}")
 
@@ -422,12 +425,10 @@ class _Run:
             self._report.warnings.append(f"{_first_and_more(list(self._short))}: {note}")
             self._report.notes += self._report.warnings
 
-    def _note_full(self, num_tasks: int) -> None:
-        shards = self._report.shards
-        begun = sum(shards.values()) - shards["skipped"] - len(self._plan.failures)
+    def _note_full(self, num_left: int) -> None:
         self._report.notes.append(
-            f"stopped, because there is no room left to write in, with {num_tasks - begun:,} files "
-            "to go; make room, and run the same again to go on from here"
+            f"stopped, because there is no room left to write in, with {num_left:,} files to go; "
+            "make room, and run the same again to go on from here"
         )
 
     def _skip_done(self) -> Iterator[ShardTask]:
@@ -484,6 +485,7 @@ class _Run:
     def _count(self, report: ShardReport) -> None:
         self._partial.pop(report.name, None)
         self._done += report.num_bytes
+        self._num_done += 1
         self._report.shards[report.status] += 1
         self.num_normalized += report.status == "done"
         if report.status == "bystander":
@@ -510,15 +512,15 @@ class _Run:
         self._on_event(self._state(task.name))
 
     def _state(self, name: str) -> StoreProgress:
-        partial, shards = sum(self._partial.values()), self._report.shards
+        partial = sum(self._partial.values())
         return StoreProgress(
             name,
             self._done + partial,
             self._total,
             self._report.num_bytes + partial,
-            sum(shards.values()),
+            self._num_done,
             len(self._plan.tasks) + len(self._plan.failures),
-            shards["failed"],
+            self._report.shards["failed"],
         )
 
 

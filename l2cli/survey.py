@@ -23,7 +23,6 @@ from l2cli.selection import (
     is_weak,
     leave_others,
     quoted,
-    row_length,
     select,
 )
 from l2cli.sources import open_source
@@ -43,6 +42,8 @@ _MAX_FAMILIES = 200
 """Of more, files in one folder are one family whatever they are called."""
 _ANY = "*"
 """Stands for the names of such a family's files."""
+_NUMBERED = re.compile("arr_[0-9]+")
+"""What ``numpy.savez`` calls an array that nobody named."""
 _SAMPLED = 5
 """How many files of a family are looked into before anything is written."""
 _NAMED, _NAMED_ROW, _UNNAMED, _WEAK = range(4)
@@ -105,7 +106,8 @@ class ShardChoice:
             chosen = self._by_name(reader, options) or _alone(reader, options, self.expected)
         except NoArrayError as exc:
             if self.expected or _looks_like(reader, self.row_lengths):
-                raise SelectionError(f"{exc}; others of the store's files do") from exc
+                others = f"hold {self._expected_text}" if any(self.expected) else "do"
+                raise SelectionError(f"{exc}; others of the store's files {others}") from exc
             raise
         if options.select:
             return chosen
@@ -117,10 +119,9 @@ class ShardChoice:
         if any(array.name in self.expected for array in chosen):
             return chosen
         if self.expected:
-            names = " or ".join(f"'{name}'" for name in self.expected)
             raise SelectionError(
-                f"{reader.path} holds no array {names}, which others of the store's files named "
-                f"like it hold; it holds {_described(chosen)}"
+                f"{reader.path} holds no array {self._expected_text}, which others of the store's "
+                f"files named like it hold; it holds {_described(chosen)}"
             )
         if not self._fits(chosen):
             raise OtherArraysError(
@@ -128,12 +129,17 @@ class ShardChoice:
             )
         return chosen
 
+    @property
+    def _expected_text(self) -> str:
+        return " or ".join(f"'{name}'" for name in self.expected)
+
     def _by_name(self, reader: Reader, options: NormalizeOptions) -> list[ArraySpec]:
         """Return the arrays that are called as the store's are."""
         names = set(filter(None, self.expected or self.names))
         if options.select or not names:
             return []
-        found = [array for array in reader.arrays() if names & set(array.names)]
+        called = [array for array in reader.arrays() if names & set(array.names)]
+        found = [array for array in called if self.expected or self._may_be_meant(array)]
         for array in found:
             if array.refusal or array.dtype not in FLOAT_DTYPES:
                 reason = array.refusal or "others of the store's files hold floats"
@@ -144,13 +150,27 @@ class ShardChoice:
             leave_others(reader, found)
         return found
 
+    def _may_be_meant(self, array: ArraySpec) -> bool:
+        """Whether an array, called as one of the store's is, may be one in a file of other files.
+
+        A name such as ``arr_0`` or ``data`` says nothing, so that its rows have to be as long.
+        """
+        if any(map(mentions_embedding, array.names)):
+            return True
+        if array.refusal:
+            return True  # It can't be used, so nothing is known of its rows.
+        if array.dtype not in FLOAT_DTYPES:
+            return len(array.shape) > 1
+        return array.shape[-1] is None or array.shape[-1] in self.row_lengths
+
     def _fits(self, chosen: list[ArraySpec]) -> bool:
         """Whether arrays of a file that need hold none are the store's all the same."""
         if any(array.name for array in chosen):
-            # Not all files may have been looked into before.
-            alike = is_embedding_named if any(map(means_embedding, self.names)) else lambda _: False
-            return any(array.name in self.names or alike(array) for array in chosen)
-        return {row_length(array) for array in chosen} <= set(self.row_lengths)
+            # Of very many files named without a rule only a few were looked into.
+            named = any(map(means_embedding, self.names))
+            meant = filter(self._may_be_meant, chosen)
+            return any(a.name in self.names or (named and is_embedding_named(a)) for a in meant)
+        return not self.row_lengths or set(map(_length, chosen)) <= set(self.row_lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +182,8 @@ class StoreChoice:
     families
         The names of the arrays that the files of a family hold, by family.
     row_lengths
-        How many components the rows have of all these, as far as that is known.
+        How many components the rows have of all these, as far as that is known; none where it
+        isn't known of any.
     rivals
         What could be meant as well as the arrays of a family, by family.
     """
@@ -230,7 +251,7 @@ def survey_shard(reader: Reader, options: NormalizeOptions) -> tuple[FoundArray,
         As :func:`~l2cli.selection.select` does.
     """
     return tuple(
-        FoundArray(array.name, row_length(array), _doubt(array, reader.path))
+        FoundArray(array.name, _length(array), _doubt(array, reader.path))
         for array in _alone(reader, options)
     )
 
@@ -299,7 +320,8 @@ def choose(surveyed: Iterable[Surveyed], families: Sequence[str], *, named: bool
         # What most files hold isn't passed over for what few are named like.
         return replace(_choice(taken + all_most), rivals=_rivals(most, [by_name, *most]))
     lengths = _lengths(taken)
-    lone = [pair for pair in found if _is_lone(pair[1]) and pair[1][0].row_length in lengths]
+    sure = [pair for pair in found if _is_lone(pair[1]) and pair[1][0].doubt != _WEAK]
+    lone = [pair for pair in sure if not lengths or pair[1][0].row_length in lengths]
     # A file that is one array is taken by its rows, or where most files are like it.
     if by_name and len(most) == 1:
         lone += [pair for pair in all_most if _is_lone(pair[1])]
@@ -359,9 +381,14 @@ def _rivals(groups: list[list[Surveyed]], meant: list[list[Surveyed]]) -> dict[s
 
 
 def _key(arrays: Sequence[FoundArray]) -> str:
-    if _is_lone(arrays):
-        return f"{arrays[0].row_length:010}" if arrays[0].row_length else ""
-    return "/".join(sorted(array.name for array in arrays))
+    return "/".join(sorted(map(_called, arrays)))
+
+
+def _called(array: FoundArray) -> str:
+    """Return the name of an array, with the length of its rows where NumPy gave it the name."""
+    if array.name and not _NUMBERED.fullmatch(array.name):
+        return array.name
+    return f"{array.name}{array.row_length:010}" if array.row_length else array.name
 
 
 def _is_lone(arrays: Sequence[FoundArray]) -> bool:
@@ -372,6 +399,11 @@ def _is_lone(arrays: Sequence[FoundArray]) -> bool:
 def _pattern(name: str) -> str:
     """Return a path without what tells the files of a family apart: numbers and hashes."""
     return re.sub(r"(?<![a-z])[0-9a-f]{8,}(?![a-z])|[0-9]+", "#", name)
+
+
+def _length(array: ArraySpec) -> int | None:
+    """Return the components of a row; ``None`` where the file's metadata doesn't tell."""
+    return array.shape[-1] if array.shape else None
 
 
 def _doubt(array: ArraySpec, path: Path) -> int:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import L2NormError, SourceError
+from l2cli.formats.arrow_datasets import with_types
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions
 from l2cli.rewriting import is_rewritable, rewrite
@@ -397,6 +398,34 @@ def test_a_column_of_norms_is_in_no_summary(tmp_path: Path) -> None:
     assert "norm" in pq.read_schema(tmp_path / "out" / "0.parquet").names
 
 
+def test_a_summary_that_a_failed_run_left_behind_is_written_anew(tmp_path: Path) -> None:
+    store, result = summarized(tmp_path / "store"), tmp_path / "out"
+    run(store, result)
+    other = store / "1.parquet"
+    content, status = other.read_bytes(), other.stat()
+    pq.write_table(table_of(0, "list"), store / "0.parquet", row_group_size=20, compression="none")
+    other.write_bytes(content[:-9])
+    assert run(store, result).exit_code == 4
+    other.write_bytes(content)
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    report = run(store, result)
+    assert (report.shards["skipped"], report.shards["rewritten"]) == (2, 2)
+    assert_true_summary(result)
+    assert run(store, result).shards["skipped"] == 4
+
+
+def test_a_summary_of_files_without_vectors_is_copied_once(tmp_path: Path) -> None:
+    store, collected = tmp_path / "store", list[Any]()
+    (store / "meta").mkdir(parents=True)
+    table = pa.table({"text": ["a", "b"]})
+    pq.write_table(table, store / "meta" / "0.parquet", metadata_collector=collected)
+    collected[-1].set_file_path("0.parquet")
+    pq.write_metadata(table.schema, store / "meta" / "_metadata", metadata_collector=collected)
+    np.save(store / "0.npy", rows_of(0))
+    assert run(store, tmp_path / "out").shards["copied"] == 2
+    assert run(store, tmp_path / "out").shards["skipped"] == 3
+
+
 # Hugging Face
 
 
@@ -486,6 +515,17 @@ def test_caches_of_a_saved_data_set_do_not_speak_for_it(tmp_path: Path) -> None:
     assert report.exit_code == 0
     after = datasets.load_from_disk(str(tmp_path / "out"))
     assert after.features["embedding"].feature.dtype == "float64"
+
+
+@pytest.mark.parametrize("name", ["0.parquet", "0.pq", "0.PARQUET", "0"])
+def test_types_come_from_parquet_files_of_any_name(tmp_path: Path, name: str) -> None:
+    pq.write_table(
+        pa.table({"embedding": pa.array([[1.0]], pa.list_(pa.float64()))}), tmp_path / name
+    )
+    value = {"dtype": "float32", "_type": "Value"}
+    info = {"features": {"embedding": {"feature": value, "length": -1, "_type": "Sequence"}}}
+    new = with_types(info, [tmp_path / name])
+    assert new["features"]["embedding"]["feature"]["dtype"] == "float64"
 
 
 @pytest.mark.parametrize("indent", [None, 2, 4])

@@ -16,7 +16,7 @@ from l2cli.errors import NoArrayError
 from l2cli.manifest import FILE_NAME
 from l2cli.options import NormalizeOptions
 from l2cli.plan import StoreOptions
-from l2cli.store import StoreReport, normalize_store
+from l2cli.store import StoreProgress, StoreReport, normalize_store
 from l2cli.survey import families_of
 from tests.reference import worst_ulp
 from tests.workers import Here
@@ -297,3 +297,62 @@ def test_one_named_array_does_not_make_bystanders_of_most_files(tmp_path: Path) 
     report, reports = _run(store)
     assert report.shards["done"] == 4
     assert reports["other.npy"].status == "bystander"
+
+
+@pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        (np.abs(ROWS[:, :1]), "bystander"),  # scores
+        (ROWS[:, :2], "bystander"),  # places
+        (ROWS[:, :4], "bystander"),  # boxes
+        (np.arange(20), "copied"),  # labels
+    ],
+)
+def test_a_name_that_says_nothing_makes_no_vectors_of_other_arrays(
+    tmp_path: Path, other: Any, status: str
+) -> None:
+    for folder, array in (("emb", ROWS), ("other", other)):
+        (tmp_path / "s" / folder).mkdir(parents=True)
+        for number in range(3):
+            np.savez(tmp_path / "s" / folder / f"{number}.npz", array)
+    report, reports = _run(tmp_path / "s")
+    expected = {f"{number}.npz": status for number in range(3)}
+    assert _statuses(reports) == {
+        **{f"emb/{name}": "done" for name in expected},
+        **{f"other/{name}": status for name in expected},
+    }
+    assert report.exit_code == 0
+    for name in expected:
+        before, after = (
+            (tmp_path / folder / "other" / name).read_bytes() for folder in ("s", "s.normalized")
+        )
+        assert before == after
+
+
+def test_what_is_not_read_in_place_is_not_counted_as_done(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    for number in range(3):
+        np.save(tmp_path / "s" / f"{number}.npy", ROWS)
+        (tmp_path / "s" / f"{number}.fvecs").write_bytes(bytes(100))
+    events: list[Any] = []
+    normalize_store(
+        [tmp_path / "s"],
+        options=NormalizeOptions(),
+        wishes=StoreOptions(in_place=True),
+        runner=Here(),
+        on_event=events.append,
+    )
+    states = [event for event in events if isinstance(event, StoreProgress)]
+    assert [(states[0].num_done, states[-1].num_done)] == [(0, 3)]
+    assert {state.num_shards for state in states} == {3}
+
+
+def test_embeddings_among_very_many_other_files_are_no_bystanders(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    for number in range(205):
+        name = f"{chr(97 + number // 26)}{chr(97 + number % 26)}"
+        np.savez(tmp_path / "s" / f"{name}.npz", labels=np.arange(4))
+    np.savez(tmp_path / "s" / "part.npz", embedding=ROWS)
+    report, reports = _run(tmp_path / "s")
+    assert (report.exit_code, report.shards["copied"]) == (0, 205)
+    assert reports["part.npz"].status == "done"

@@ -205,11 +205,13 @@ def test_files_without_a_suffix_are_taken_if_they_begin_like_the_format_named(
     assert {"emb_0.h5", "v1.2.h5", "table", "README.md"} <= set(_names(tmp_path / "three"))
 
 
-def test_a_shard_that_is_named_like_another_format_keeps_its_own(store: Path) -> None:
+def test_a_shard_that_is_named_like_another_format_has_failed_unless_converted(
+    store: Path, tmp_path: Path
+) -> None:
     (store / "deep" / "d.pq").rename(store / "deep" / "d.npy")
-    _run(store)
-    target = store.with_name("store.normalized")
-    assert worst_ulp(_column(target / "deep" / "d.npy"), ROWS[3]) <= 0.501
+    assert _run(store).shards["failed"] == 1
+    _run(store, tmp_path / "tables", destination_format="parquet")
+    assert worst_ulp(_column(tmp_path / "tables" / "deep" / "d.parquet"), ROWS[3]) <= 0.501
 
 
 def test_a_dry_run_names_what_would_be_written(store: Path) -> None:

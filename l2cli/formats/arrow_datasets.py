@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from l2cli.errors import FormatError
 from l2cli.formats.arrow_errors import as_format_error
+from l2cli.formats.arrow_footer import FILE_MAGIC
 from l2cli.formats.arrow_types import NUMBERS, is_list
 
 if TYPE_CHECKING:
@@ -41,14 +42,13 @@ def with_types(info: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
 
 
 def _schema(path: Path) -> ArrowSchema:
-    with as_format_error(path):
-        if path.suffix == ".parquet":
-            return pq.read_schema(path)
-        with pa.OSFile(str(path)) as file:
-            head = file.read(6)
-            file.seek(0)
-            open_file = pa.ipc.open_file if head == b"ARROW1" else pa.ipc.open_stream
-            return open_file(file).schema
+    with as_format_error(path), pa.OSFile(str(path)) as file:
+        head = file.read(len(FILE_MAGIC))
+        file.seek(0)
+        if head.startswith(b"PAR1"):
+            return pq.read_schema(file)
+        open_file = pa.ipc.open_file if head == FILE_MAGIC else pa.ipc.open_stream
+        return open_file(file).schema
 
 
 def _with_type(feature: Any, arrow_type: ArrowType) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from l2cli.errors import FormatError
+from l2cli.reading import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,6 @@ _RAISED = (
     RecursionError,
     struct.error,
 )
-_MAX_CHARACTERS = 200
 
 
 @contextmanager
@@ -55,7 +55,8 @@ def as_format_error(path: Path, where: str = "") -> Iterator[None]:
 
 
 def _verdict(exc: Exception, where: str) -> str:
-    words = f"{where}: {_one_line(exc)}" if where else _one_line(exc)
+    line = _text(exc)
+    words = f"{where}: {line}" if where else line
     if isinstance(exc, NotImplementedError):
         return (
             f"holds what pyarrow {pa.__version__} can't read, or is damaged ({words}); "
@@ -66,8 +67,7 @@ def _verdict(exc: Exception, where: str) -> str:
     return f"is damaged ({words}); copy it again, or write it anew"
 
 
-def _one_line(exc: Exception) -> str:
+def _text(exc: Exception) -> str:
     if isinstance(exc, UnicodeDecodeError):
         return f"a text in its metadata isn't UTF-8: {exc.object[:20]!r}"
-    line = " ".join(str(exc).split()).rstrip(".") or type(exc).__name__
-    return line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS]} …"
+    return one_line(exc)

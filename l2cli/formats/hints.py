@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import pickletools
 import re
 import shlex
 from typing import TYPE_CHECKING
@@ -128,6 +127,8 @@ def _pickle(start: bytes, path: Path | None) -> str:
     """Tell a pickle by its opcodes: all must be such, and several of them or its end be there."""
     if start[:1] != b"\x80" or start[1:2] == b"" or start[1] not in _PICKLE_PROTOCOLS:
         return ""
+    import pickletools  # Seldom needed, and slow to import.
+
     size = math.inf if path is None else path.stat().st_size
     num_opcodes = 0
     try:

@@ -53,6 +53,7 @@ class NpzReader(Reader):
                 f"{path} is a zip archive without .npy members (it holds {names}); "
                 "expected what numpy.savez writes"
             )
+        self._arrays: list[ArraySpec] | None = None
         self._headers: dict[str, NpyHeader] = {}
 
     @contextlib.contextmanager
@@ -77,6 +78,11 @@ class NpzReader(Reader):
             return stream.read(len(MAGIC)) == MAGIC
 
     def arrays(self) -> list[ArraySpec]:
+        if self._arrays is None:
+            self._arrays = self._describe_all()
+        return list(self._arrays)
+
+    def _describe_all(self) -> list[ArraySpec]:
         repeated = Counter(self.archive.namelist())
         found = [
             array

@@ -128,7 +128,7 @@ def test_the_record_batch_is_named(tmp_path: Path) -> None:
     ("error", "words"),
     [
         (IndexError("Out of range"), r"x is damaged \(here: Out of range\); copy it again"),
-        (KeyError("emb"), r"x is damaged \(here: 'emb'\); copy it again"),
+        (KeyError("emb"), r"x is damaged \(here: emb\); copy it again"),
         (pa.ArrowInvalid("Bad\nthings."), r"x is damaged \(here: Bad things\); copy it again"),
         (OSError("Corrupt"), r"x is damaged \(here: Corrupt\); copy it again"),
         (

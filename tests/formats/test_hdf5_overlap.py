@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from l2cli.errors import FormatError
+from l2cli.formats.hdf5 import writer
+from l2cli.formats.hdf5.overlap import check_apart
 from l2cli.normalization import normalize_file
 from l2cli.options import NormalizeOptions
 
@@ -68,3 +70,20 @@ def test_sound_arrays_lie_apart(tmp_path: Path, libver: str, userblock: int) -> 
         for name in ("plain", "chunks", "small"):
             np.testing.assert_allclose(file[name][()], expected, rtol=1e-7)
         assert not file["empty"][()].any()
+
+
+def test_a_file_is_looked_through_once_however_many_arrays_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def counted(file: h5py.File, datasets: list[Any]) -> None:
+        calls.append(len(datasets))
+        check_apart(file, datasets)
+
+    monkeypatch.setattr(writer, "check_apart", counted)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for number in range(4):
+            file[f"protein{number}"] = _ROWS
+    normalize_file(tmp_path / "x.h5", tmp_path / "y.h5", NormalizeOptions(select=("*",)))
+    assert calls == [4]

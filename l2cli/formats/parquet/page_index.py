@@ -81,7 +81,9 @@ def offset_index(pages: Sequence[IndexedPage], start: int) -> bytes:
     located: list[Struct] = []
     row = 0
     for page in pages:
-        located.append({_OFFSET: (I64, start), _PAGE_BYTES: (I32, page.num_bytes), 3: (I64, row)})
+        located.append(
+            {_OFFSET: (I64, start), _PAGE_BYTES: (I32, page.num_bytes), _FIRST_ROW: (I64, row)}
+        )
         start, row = start + page.num_bytes, row + page.num_rows
     return thrift.encode({_LOCATIONS: (LIST, Items(STRUCT, located))})
 
