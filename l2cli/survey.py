@@ -170,7 +170,7 @@ class ShardChoice:
             named = any(map(means_embedding, self.names))
             meant = filter(self._may_be_meant, chosen)
             return any(a.name in self.names or (named and is_embedding_named(a)) for a in meant)
-        return not self.row_lengths or set(map(_length, chosen)) <= set(self.row_lengths)
+        return set(map(_length, chosen)) <= set(self.row_lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,9 +321,9 @@ def choose(surveyed: Iterable[Surveyed], families: Sequence[str], *, named: bool
         return replace(_choice(taken + all_most), rivals=_rivals(most, [by_name, *most]))
     lengths = _lengths(taken)
     sure = [pair for pair in found if _is_lone(pair[1]) and pair[1][0].doubt != _WEAK]
-    lone = [pair for pair in sure if not lengths or pair[1][0].row_length in lengths]
+    lone = [pair for pair in sure if pair[1][0].row_length in lengths]
     # A file that is one array is taken by its rows, or where most files are like it.
-    if by_name and len(most) == 1:
+    if by_name and (len(most) == 1 or not lengths):
         lone += [pair for pair in all_most if _is_lone(pair[1])]
     return _choice(taken + lone)
 
@@ -408,11 +408,12 @@ def _length(array: ArraySpec) -> int | None:
 
 def _doubt(array: ArraySpec, path: Path) -> int:
     """Return how little is known that ``array``, which would be taken, holds embeddings."""
-    names = array.names if array.name else (path.stem, path.parent.name)
+    has_name = bool(array.name) and not _NUMBERED.fullmatch(array.name)
+    names = array.names if has_name else (path.stem, path.parent.name)
     if any(map(mentions_embedding, names)) and len(array.shape) > 1:
         return _NAMED
     if not is_weak(array):
-        return _WEAK if not array.name and means_other(path.parent.name) else _UNNAMED
+        return _WEAK if not has_name and means_other(path.parent.name) else _UNNAMED
     is_row = not array.name and len(array.shape) == 1
     return _NAMED_ROW if is_row and any(map(means_embedding, names)) else _WEAK
 
