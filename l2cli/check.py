@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from l2cli.arrays import FLOAT_DTYPES
@@ -23,6 +25,7 @@ from l2cli.findings import CheckReport, FileCheck
 from l2cli.formats import full_suffix, may_hold_vectors
 from l2cli.graph import begin_loading, load_backend
 from l2cli.inputs import label, list_inputs
+from l2cli.manifest import unfinished
 from l2cli.measuring import TOLERANCES, ArrayRun
 from l2cli.options import NormalizeOptions
 from l2cli.pipeline import read_ahead
@@ -32,7 +35,6 @@ from l2cli.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.formats.base import Reader
@@ -157,7 +159,15 @@ def check(
         inputs.notes + _not_checked(inputs, run.bystanders),
         time.perf_counter() - started,
         dict(Counter(map(full_suffix, doubtful))),
+        _unfinished([*sources, against]),
     )
+
+
+def _unfinished(sources: Sequence[Path | Readable | None]) -> list[str]:
+    """Return which of the folders are not what a whole store became, and why."""
+    folders = [source for source in sources if isinstance(source, Path) and os.path.isdir(source)]
+    found = [(folder, unfinished(str(folder))) for folder in folders]
+    return [f"{folder} is not finished ({why})" for folder, why in found if why]
 
 
 def _not_checked(inputs: Inputs, bystanders: list[str]) -> list[str]:

@@ -184,6 +184,8 @@ class CheckReport:
         Of all arrays together.
     unread
         How many files of folders were not read and may hold vectors, by suffix.
+    unfinished
+        Which folders are not what a whole store became, and why.
     """
 
     zero_rows: str
@@ -192,11 +194,12 @@ class CheckReport:
     notes: list[str]
     seconds: float
     unread: dict[str, int] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
 
     @property
     def is_unit(self) -> bool:
         """Whether every row of every file is a unit row, or allowed not to be."""
-        return not (self.figures.offending or self.num_failed or self.unread)
+        return not (self.figures.offending or self._unread_text())
 
     @property
     def num_failed(self) -> int:
@@ -236,18 +239,19 @@ class CheckReport:
     def exit_code(self) -> int:
         """3 where a file could not be read, else 1 where a row is not unit.
 
-        Else 3 where a file was not read that may hold vectors, else 0.
+        Else 3 where a file was not read that may hold vectors, or a store is not finished; else 0.
         """
         if self.num_failed:
             return 3
-        return 1 if self.figures.offending else 3 if self.unread else 0
+        return 1 if self.figures.offending else 3 if self._unread_text() else 0
 
     def _unread_text(self) -> str:
         failed = f"{self.num_failed:,} of {len(self.files):,} files could not be read"
         count = sum(self.unread.values())
         files = "1 file that was" if count == 1 else f"{count:,} files that were"
         may = f"{files} not read may hold vectors: {suffixes_text(self.unread)}"
-        return " and ".join([failed] * bool(self.num_failed) + [may] * bool(count))
+        told = [failed] * bool(self.num_failed) + [may] * bool(count) + self.unfinished
+        return " and ".join(told)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""

@@ -160,6 +160,10 @@ class Manifest:
         if flush:
             os.fsync(self._file)
 
+    def finish(self, num_failed: int) -> None:
+        """Note that a run came to its end, and how many shards failed in it."""
+        self._append({"finished": True, "failed": num_failed})
+
     def _append(self, line: dict[str, Any]) -> None:
         # One write a line: what a crash leaves is whole lines, and perhaps one that is torn.
         content = json.dumps(line).encode() + b"\n"
@@ -197,6 +201,20 @@ def has_manifest(folder: str) -> bool:
             return _parse([file.readline()])[0] is not None
     except OSError:
         return False
+
+
+def unfinished(folder: str) -> str:
+    """Return why not all of a store is in ``folder``; empty where it is, or no run wrote there."""
+    if not has_manifest(folder):
+        return ""
+    with open(_path(folder), "rb") as file:
+        *_, last = file
+    try:
+        num_failed = json.loads(last)["failed"]
+    except (ValueError, KeyError, TypeError):
+        return "the run that writes it has not come to its end"
+    files = "file" if num_failed == 1 else "files"
+    return f"{num_failed:,} {files} failed in the run that wrote it" if num_failed else ""
 
 
 def recorded_choice(folder: str) -> StoreChoice | None:

@@ -209,6 +209,8 @@ def normalize_store(
         run = _Run(plan, records, manifest, report, on_event)
         run.run(runner, wishes)
         run.warn_of_short_rows(options.epsilon)
+        if manifest is not None:
+            manifest.finish(report.shards["failed"])
     if not (run.num_normalized or report.shards["failed"]):
         raise NoArrayError(_nothing(report.source, options, list(run.bystanders.values())))
     report.seconds = time.perf_counter() - started

@@ -356,3 +356,25 @@ def test_embeddings_among_very_many_other_files_are_no_bystanders(tmp_path: Path
     report, reports = _run(tmp_path / "s")
     assert (report.exit_code, report.shards["copied"]) == (0, 205)
     assert reports["part.npz"].status == "done"
+
+
+def test_a_store_that_is_not_finished_is_not_said_to_be_unit(tmp_path: Path) -> None:
+    store, result = tmp_path / "store", tmp_path / "store.normalized"
+    store.mkdir()
+    for index in range(3):
+        np.save(store / f"{index}.npy", ROWS)
+    whole = (store / "1.npy").read_bytes()
+    (store / "1.npy").write_bytes(whole[:-9])
+    assert _run(store)[0].exit_code == 4
+    found = check([result])
+    assert (found.is_unit, found.exit_code) == (False, 3)
+    assert found.verdict == (
+        f"unknown: all 40 rows that were read are unit, but {result} is not finished "
+        "(1 file failed in the run that wrote it)"
+    )
+    (store / "1.npy").write_bytes(whole)
+    assert _run(store)[0].exit_code == 0
+    assert check([result]).verdict == "yes: all 60 rows in 3 arrays are unit"
+    lines = (result / FILE_NAME).read_bytes().splitlines(keepends=True)
+    (result / FILE_NAME).write_bytes(b"".join(lines[:-1]))
+    assert "has not come to its end" in check([result]).verdict
