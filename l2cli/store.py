@@ -413,7 +413,8 @@ class _Run:
             few = brief(list(self.bystanders))
             self._report.notes.append(
                 f"{few}: other arrays than the store's vectors, which stay as they are; "
-                "l2norm inspect lists them, and -s takes what it names"
+                "l2norm inspect lists them, and -s NAME, or -s '*' for a file that is one array, "
+                "takes them too"
             )
         if self._report.disk_full:
             self._note_full(num_left)

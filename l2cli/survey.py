@@ -46,6 +46,8 @@ _NUMBERED = re.compile("arr_[0-9]+")
 """What ``numpy.savez`` calls an array that nobody named."""
 _SAMPLED = 5
 """How many files of a family are looked into before anything is written."""
+_MOST_BESIDE = 100
+"""How many arrays beside the vectors are kept in mind."""
 _NAMED, _NAMED_ROW, _UNNAMED, _WEAK = range(4)
 """How sure it is that an array holds embeddings: by its name, by the name of a file that is one
 row, by its shape, or hardly."""
@@ -63,11 +65,14 @@ class FoundArray:
         Components of a row; ``None`` where that is not known.
     doubt
         How little is known that it holds embeddings: from 0 to 3.
+    beside
+        What the other arrays of its file are called.
     """
 
     name: str
     row_length: int | None
     doubt: int
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +88,16 @@ class ShardChoice:
         As for :class:`StoreChoice`.
     rival
         What other files of the store hold, and could be meant as well; empty for nothing.
+    beside
+        What files in the same folder hold beside an array that is taken: where a file holds just
+        that, the array is missing in it.
     """
 
     expected: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     row_lengths: tuple[int, ...] = ()
     rival: str = ""
+    beside: tuple[tuple[str, ...], ...] = ()
 
     def select(self, reader: Reader, options: NormalizeOptions) -> list[ArraySpec]:
         """Return the arrays to normalize.
@@ -105,7 +114,7 @@ class ShardChoice:
         try:
             chosen = self._by_name(reader, options) or _alone(reader, options, self.expected)
         except NoArrayError as exc:
-            if self.expected or _looks_like(reader, self.row_lengths):
+            if self.expected or self._lacks_one(reader) or _looks_like(reader, self.row_lengths):
                 others = f"hold {self._expected_text}" if any(self.expected) else "do"
                 raise SelectionError(f"{exc}; others of the store's files {others}") from exc
             raise
@@ -150,6 +159,10 @@ class ShardChoice:
             leave_others(reader, found)
         return found
 
+    def _lacks_one(self, reader: Reader) -> bool:
+        """Whether a file holds all that others in its folder hold, but for their vectors."""
+        return bool(self.beside) and _names(reader.arrays()) in self.beside
+
     def _may_be_meant(self, array: ArraySpec) -> bool:
         """Whether an array, called as one of the store's is, may be one in a file of other files.
 
@@ -186,11 +199,14 @@ class StoreChoice:
         isn't known of any.
     rivals
         What could be meant as well as the arrays of a family, by family.
+    beside
+        What files hold beside the arrays that are taken, by folder.
     """
 
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     row_lengths: tuple[int, ...] = ()
     rivals: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
     def of(self, family: str) -> ShardChoice:
         """Return what is normalized in a file of ``family``."""
@@ -198,19 +214,25 @@ class StoreChoice:
         # Files that have little in common but their folder need not hold the same.
         expected = () if _ANY in family else self.families.get(family, ())
         rival = self.rivals.get(family, "")
-        return ShardChoice(expected, tuple(names), self.row_lengths, rival)
+        beside = self.beside.get(_folder(family), ())
+        return ShardChoice(expected, tuple(names), self.row_lengths, rival, beside)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the choice as JSON can hold it."""
         families = {family: list(names) for family, names in self.families.items()}
-        rivals = dict(self.rivals)
-        return {"families": families, "row_lengths": list(self.row_lengths), "rivals": rivals}
+        return {
+            "families": families,
+            "row_lengths": list(self.row_lengths),
+            "rivals": dict(self.rivals),
+            "beside": {folder: [*map(list, held)] for folder, held in self.beside.items()},
+        }
 
     @classmethod
     def from_dict(cls, held: Mapping[str, Any]) -> StoreChoice:
         """Return the choice that :meth:`as_dict` wrote down."""
         families = {family: tuple(names) for family, names in held["families"].items()}
-        return cls(families, tuple(held["row_lengths"]), held.get("rivals", {}))
+        beside = {folder: tuple(map(tuple, found)) for folder, found in held["beside"].items()}
+        return cls(families, tuple(held["row_lengths"]), held["rivals"], beside)
 
 
 def families_of(names: Sequence[str]) -> list[str]:
@@ -250,9 +272,12 @@ def survey_shard(reader: Reader, options: NormalizeOptions) -> tuple[FoundArray,
     SelectionError
         As :func:`~l2cli.selection.select` does.
     """
+    taken = _alone(reader, options)
+    names = {array.name for array in taken}
+    beside = _names(array for array in reader.arrays() if array.name not in names)
     return tuple(
-        FoundArray(array.name, _length(array), _doubt(array, reader.path))
-        for array in _alone(reader, options)
+        FoundArray(array.name, _length(array), _doubt(array, reader.path), beside)
+        for array in taken
     )
 
 
@@ -330,12 +355,26 @@ def choose(surveyed: Iterable[Surveyed], families: Sequence[str], *, named: bool
 
 def _choice(taken: list[Surveyed]) -> StoreChoice:
     names: dict[str, set[str]] = {}
+    beside: dict[str, set[tuple[str, ...]]] = {}
     for family, arrays in taken:
         names.setdefault(family, set()).update(array.name for array in arrays)
+        if arrays[0].beside:
+            beside.setdefault(_folder(family), set()).add(arrays[0].beside)
     return StoreChoice(
         {family: tuple(sorted(held)) for family, held in sorted(names.items())},
         tuple(sorted(_lengths(taken))),
+        beside={folder: tuple(sorted(held)) for folder, held in sorted(beside.items())},
     )
+
+
+def _folder(family: str) -> str:
+    return family.rpartition("/")[0]
+
+
+def _names(arrays: Iterable[ArraySpec]) -> tuple[str, ...]:
+    """Return what arrays are called; of very many, nothing."""
+    names = sorted(array.name for array in arrays)
+    return tuple(names) if len(names) <= _MOST_BESIDE else ()
 
 
 def _of_doubt(found: list[Surveyed], doubt: int) -> list[Surveyed]:

@@ -48,7 +48,7 @@ def test_a_store_gets_a_line_at_once_then_by_time(capfd: pytest.CaptureFixture[s
         (
             StoreProgress("x.npy", 6 * MB, 8 * MB, MB, 3_000, 4_000, 2),
             3600,
-            "3,000 of 4,000 files, 6 of 8 MB (75%), 0.000278 MB/s, 2.0 h left, 2 failed, at x.npy",
+            "3,000 of 4,000 files, 6 of 8 MB (75%), 0.3 kB/s, 2.0 h left, 2 failed, at x.npy",
         ),
         (
             StoreProgress("x.npy", 7_000 * MB, 8_000 * MB, 6_000 * MB, 9, 9, 9),
@@ -112,8 +112,8 @@ def test_the_command_writes_to_the_log_what_is_due(store: Path, leaping: str) ->
     done = l2norm("normalize", store, "--json", "--dry-run", PYTHONPATH=leaping)
     assert done.err.splitlines() == [
         "l2norm: 0 of 2 files, 0 of 0 MB (0%)",
-        "l2norm: 1 of 2 files, 0 of 0 MB (50%), 1.11e-09 MB/s, 48.0 h left, at 1.npy",
-        "l2norm: 2 of 2 files, 0 of 0 MB (100%), 1.48e-09 MB/s, at 2.npy",
+        "l2norm: 1 of 2 files, 0 of 0 MB (50%), 0.0 kB/s, 48.0 h left, at 1.npy",
+        "l2norm: 2 of 2 files, 0 of 0 MB (100%), 0.0 kB/s, at 2.npy",
     ]
 
 

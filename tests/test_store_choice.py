@@ -378,3 +378,19 @@ def test_a_store_that_is_not_finished_is_not_said_to_be_unit(tmp_path: Path) -> 
     lines = (result / FILE_NAME).read_bytes().splitlines(keepends=True)
     (result / FILE_NAME).write_bytes(b"".join(lines[:-1]))
     assert "has not come to its end" in check([result]).verdict
+
+
+def test_a_file_that_lacks_only_the_vectors_of_its_folder_has_failed(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    _table(store / "data" / "train-0.parquet", text=pa.array(["a"] * 20), embedding=_lists())
+    _table(store / "data" / "test-0.parquet", text=pa.array(["a"] * 20))
+    _table(store / "data" / "licenses.parquet", name=pa.array(["a"] * 20))
+    _table(store / "raw" / "train-0.parquet", text=pa.array(["a"] * 20))
+    _, reports = _run(store)
+    assert _statuses(reports) == {
+        "data/licenses.parquet": "copied",
+        "data/test-0.parquet": "failed",
+        "data/train-0.parquet": "done",
+        "raw/train-0.parquet": "copied",
+    }
+    assert "others of the store's files" in reports["data/test-0.parquet"].error

@@ -65,7 +65,7 @@ class _LazyGroup(click.Group):
 @click.version_option(__version__, "-V", "--version", prog_name="l2norm")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Make every vector in an embedding file a unit vector.
+    """Make the vectors in embedding files unit vectors.
 
     Reads .npy, .npz, HDF5, Parquet and Arrow files of any size, folders of them, or a pipe,
     scales each row to Euclidean norm 1, and leaves everything else as it was.

@@ -123,7 +123,7 @@ def command(
     Lengths that 'l2norm normalize --norms norms.npy' kept come back by a product:
     np.load("unit.npy") * np.load("norms.npy")[:, None]
 
-    Exit codes: 0 all rows are unit, 1 some are not, 2 usage, 3 a source could not be read.
+    Exit codes: 0 all rows are unit, 1 some are not, 2 usage, 3 a source was not read.
     """
     _check_pictures(plot, report, overwrite=overwrite)
     found = _run(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from l2cli.store import StoreProgress
 
 _MINUTE, _HOUR = 60.0, 3600.0
+_SLOW = 10_000
+"""Bytes a second, from which on megabytes are the unit."""
 _STORE_TIMES = (0.0, 10.0, 30.0)
 """Seconds after which a line is due; from then on, each minute."""
 
@@ -98,7 +100,8 @@ def _speed(num_bytes: int, num_left: int, seconds: float) -> list[str]:
         return []
     rate = num_bytes / seconds
     left = [f"{_duration(num_left / rate)} left"] if num_left > 0 else []
-    return [f"{rate / 1e6:,.3g} MB/s", *left]
+    speed = f"{rate / 1e6:,.3g} MB/s" if rate > _SLOW else f"{rate / 1e3:,.1f} kB/s"
+    return [speed, *left]
 
 
 def _duration(seconds: float) -> str:

@@ -36,7 +36,7 @@ _STANDARD_INPUT = ("-", "/dev/stdin")
 _STANDARD_OUTPUT = ("-", "/dev/stdout")
 
 
-@click.command(short_help="Make every vector in a file a unit vector.")
+@click.command(short_help="Make the vectors in a file unit vectors.")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=PATH)
 @click.option(
     "-o",
@@ -64,7 +64,8 @@ _STANDARD_OUTPUT = ("-", "/dev/stdout")
     default=1e-12,
     show_default=True,
     metavar="FLOAT",
-    help="Lower bound on the sum of squares; 0 makes every finite non-zero row unit.",
+    help="Lower bound on the sum of squares: by default rows shorter than 1e-6 don't become unit; "
+    "0 makes every finite non-zero row unit.",
 )
 @click.option(
     "--dtype",
@@ -159,7 +160,7 @@ def command(
     debug: bool,
     **wishes: Any,
 ) -> None:
-    """Make every vector in SOURCE a unit vector: y = x / sqrt(max(sum(x²), epsilon)).
+    """Make the vectors in SOURCE unit vectors: y = x / sqrt(max(sum(x²), epsilon)).
 
     SOURCE is an .npy, .npz, HDF5, Parquet or Arrow IPC file, several, or a folder of such (a
     store). What is not the array stays as it was, and a file appears whole or not at all. A
