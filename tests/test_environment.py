@@ -76,7 +76,11 @@ def _under(names: tuple[str, ...], rows: Array, folder: str) -> dict[str, bytes]
     return {name: np.asarray(result).tobytes() for name, result in found.items()}
 
 
-@pytest.mark.parametrize("names", [*((name,) for name in SETTINGS), tuple(SETTINGS)], ids=str)
+@pytest.mark.parametrize(
+    "names",
+    [*(pytest.param((name,), marks=pytest.mark.slow) for name in SETTINGS), tuple(SETTINGS)],
+    ids=str,
+)
 def test_a_users_settings_of_jax_change_no_bit_and_stay(
     jax_process: BackendProcess, tmp_path: Path, names: tuple[str, ...]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,7 @@ def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection |
     from l2cli.inspection import inspect_file, inspect_folder
     from l2cli.streams import is_stream
 
-    is_folder = source.is_dir()
+    is_folder = os.path.isdir(source)
 
     def work() -> Inspection | StoreInspection:
         if not debug:

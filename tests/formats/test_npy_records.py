@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,14 @@ def _records(dtype: Any = None, shape: Any = 30) -> Any:
         if dtype[name].base.kind == "U":
             records[name] = "ab"
     return records
+
+
+def _stored(path: Path, size: int) -> Any:
+    """Return the bytes of all records as they lie in a file: NumPy copies none between fields."""
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(path) as archive:
+            return np.frombuffer(archive.read("records.npy")[-size:], np.uint8)
+    return np.frombuffer(path.read_bytes()[-size:], np.uint8)
 
 
 def _save(path: Path, records: Any) -> Path:
@@ -113,10 +122,10 @@ def test_bytes_between_fields_and_memory_order_stay(
     dtype = np.dtype([("a", "i1"), ("v", "<f4", (3,)), ("b", "i1")], align=True)
     records = _records(dtype, (4, 5)).copy(order)
     source = _save(tmp_path / f"x{suffix}", records)
-    after = _load(double(source, "v" if suffix == ".npy" else "records.v"))
+    result = double(source, "v" if suffix == ".npy" else "records.v")
+    after = _load(result)
     assert after.flags.f_contiguous == (order == "F")
-    before = np.frombuffer(_load(source).ravel("K").tobytes(), np.uint8).reshape(20, 20)
-    found = np.frombuffer(after.ravel("K").tobytes(), np.uint8).reshape(20, 20)
+    before, found = (_stored(path, 400).reshape(20, 20) for path in (source, result))
     between = [0, 1, 2, 3, *range(16, 20)]
     np.testing.assert_array_equal(found[:, between], before[:, between])
     np.testing.assert_array_equal(after["v"], records["v"] * 2)
