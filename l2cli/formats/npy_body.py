@@ -30,7 +30,7 @@ def read_rows(
         runs = np.empty((*reversed(row_shape), stop - start), dtype)
         for offset, run in _runs(header, runs, start):
             read_exactly(file, run, position + offset, label)
-        rows = np.ascontiguousarray(runs.T)
+        rows = _transposed(runs)
     else:
         rows = empty_rows((stop - start, *row_shape), dtype)
         offset = len(header.raw) + start * _row_bytes(header)
@@ -55,11 +55,18 @@ def write_rows(file: int, header: NpyHeader, start: int, rows: Array, position: 
     """
     rows = rows.astype(header.stored_dtype, copy=False)
     if header.fortran_order:
-        for offset, run in _runs(header, np.ascontiguousarray(rows.T), start):
+        for offset, run in _runs(header, _transposed(rows), start):
             write_fully(file, run, position + offset)
     else:
         offset = len(header.raw) + start * _row_bytes(header)
         write_fully(file, np.ascontiguousarray(rows), position + offset)
+
+
+def _transposed(array: Array) -> Array:
+    """Return the transpose in C order. Of records, the bytes between their fields come along."""
+    if array.dtype.names is None:
+        return np.ascontiguousarray(array.T)
+    return np.ascontiguousarray(array.view(f"V{array.dtype.itemsize}").T).view(array.dtype)
 
 
 def _row_bytes(header: NpyHeader) -> int:
