@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from l2cli.errors import FormatError
 from l2cli.formats.arrow_rows import bitmap_of, primitive_array
 from l2cli.formats.arrow_types import ARROW_TYPES
 from l2cli.formats.fresh import FreshWriter
+from l2cli.reading import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,12 +112,25 @@ def transcode(table: Table, writer: type[FreshTableWriter], target: Path | IO[by
     sink = writer.open_sink(target, schema)
     try:
         for batch in table.batches:
+            _check_sound(batch)
             columns = [batch.column(i) for i in held]
             sink.write(pa.RecordBatch.from_arrays(columns, schema=schema))
         sink.finish()
     finally:
         sink.close()
     return [each.name for i, each in enumerate(table.schema) if i not in held]
+
+
+def _check_sound(batch: RecordBatch) -> None:
+    """Refuse a batch whose lengths and offsets are false: pyarrow believes them, and may crash.
+
+    Text that isn't UTF-8 passes.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid as exc:
+        if "UTF8" not in str(exc):
+            raise FormatError(f"it is damaged ({one_line(exc)}); copy it again") from exc
 
 
 def _column_type(output: ArraySpec) -> Any:

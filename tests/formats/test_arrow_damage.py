@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -12,6 +13,7 @@ from l2cli.errors import FormatError, L2NormError
 from l2cli.formats import detect
 from l2cli.formats.arrow import ArrowReader
 from l2cli.formats.arrow_errors import as_format_error
+from l2cli.normalization import normalize_file
 from tests.formats.arrow_files import file_of, stream_of
 from tests.formats.doubling import double
 
@@ -150,3 +152,19 @@ def test_every_error_of_a_library_gets_a_verdict(error: Exception, words: str) -
 def test_an_error_of_the_system_passes() -> None:
     with pytest.raises(OSError, match="full"), as_format_error("x"):  # type: ignore[arg-type]
         raise OSError(28, "full")
+
+
+def test_lengths_of_text_that_are_false_are_refused_in_a_conversion(tmp_path: Path) -> None:
+    """pyarrow believes them, and crashes or asks for exabytes when it writes Parquet."""
+    offsets = pa.py_buffer(np.array([0, 1, 2**31 - 1, 3], "i4").tobytes())
+    text = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"abc")])
+    rows = pa.array([[1.0, 2.0]] * 3, pa.list_(pa.float32()))
+    batch = pa.RecordBatch.from_arrays([text, rows], ["text", "embedding"])
+    with (
+        pa.OSFile(str(tmp_path / "x.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, batch.schema) as writer,
+    ):
+        writer.write_batch(batch)
+    with pytest.raises(FormatError, match=r"x\.arrow: it is damaged \(.*offset.*copy it again"):
+        normalize_file(tmp_path / "x.arrow", tmp_path / "y.parquet")
+    assert [each.name for each in tmp_path.iterdir()] == ["x.arrow"]

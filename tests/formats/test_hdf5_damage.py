@@ -11,6 +11,7 @@ import pytest
 from l2cli.errors import DestinationError, FormatError
 from l2cli.formats.hdf5 import Hdf5Reader
 from l2cli.formats.hdf5.errors import writing
+from l2cli.normalization import normalize_file
 from tests.formats.hdf5_bytes import patch
 from tests.formats.test_hdf5 import rewrite, rows_of
 
@@ -117,3 +118,26 @@ def test_an_external_file_is_not_called_a_set(tmp_path: Path) -> None:
     path.write_bytes(b"NCSAfami" * 1000)
     with pytest.raises(FormatError, match="not an HDF5 file"):
         Hdf5Reader(path)
+
+
+@pytest.mark.parametrize("size", [0, 8, 223])
+def test_a_chunk_that_is_too_short_is_refused(tmp_path: Path, size: int) -> None:
+    """HDF5 itself reads what happens to stand in memory behind it."""
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        data = file.create_dataset("embedding", (20, 8), "f4", chunks=(7, 8), maxshape=(None, 8))
+        data[:] = np.arange(1.0, 161.0, dtype="f4").reshape(20, 8)
+        info = data.id.get_chunk_info(1)
+    content = path.read_bytes()
+    # In the index of chunks: the size in 4 bytes, the filters left out in 4, where it begins.
+    entry = (224).to_bytes(4, "little") + bytes(4) + (7).to_bytes(8, "little")
+    assert content.count(entry) == 1
+    path.write_bytes(content.replace(entry, size.to_bytes(4, "little") + entry[4:]))
+    with h5py.File(path) as file:
+        assert file["embedding"].id.get_chunk_info(1).size == size != info.size
+    message = (
+        f"x.h5: array 'embedding' is damaged: the chunk at row 7 has {size} bytes, expected 224"
+    )
+    with pytest.raises(FormatError, match=message):
+        normalize_file(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["x.h5"]

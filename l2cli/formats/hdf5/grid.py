@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from h5py import h5d
 
+from l2cli.errors import FormatError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -51,6 +53,26 @@ def stored_chunks(dataset: h5d.DatasetID) -> dict[Corner, tuple[int, int]]:
     if dataset.get_num_chunks():
         dataset.chunk_iter(visit)
     return found
+
+
+def check_stored_sizes(dataset: h5d.DatasetID, label: str) -> None:
+    """Refuse chunks that are stored as they are and are too short: HDF5 reads beyond them.
+
+    Raises
+    ------
+    FormatError
+        With the row that the first such chunk begins at.
+    """
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5d.CHUNKED or properties.get_nfilters():
+        return
+    expected = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
+    for corner, (_, size) in stored_chunks(dataset).items():
+        if size != expected:
+            raise FormatError(
+                f"{label} is damaged: the chunk at row {corner[0]:,} has {size:,} bytes, expected "
+                f"{expected:,}; copy it again"
+            )
 
 
 def chunk_boxes(

@@ -23,7 +23,7 @@ from l2cli.formats.hdf5.elements import element_of, elements
 from l2cli.formats.hdf5.errors import RAISED_BY_H5PY, diagnose, translated
 from l2cli.formats.hdf5.extent import ExtentReader, extent_of
 from l2cli.formats.hdf5.gaps import gap_rows, stretches
-from l2cli.formats.hdf5.grid import chunk_rows
+from l2cli.formats.hdf5.grid import check_stored_sizes, chunk_rows
 from l2cli.formats.hdf5.links import Link, links, names_by_address, objects, to_name, to_path
 from l2cli.formats.hdf5.lossy import lossy_filter
 from l2cli.formats.hdf5.outside import describe_link
@@ -109,6 +109,7 @@ class Hdf5Reader(Reader):
         with translated(f"{self.path}: {array.label}"):
             dataset = h5d.open(self.file.id, self.location(array.name)[0])
             self._note_lossy(array, dataset)
+            check_stored_sizes(dataset, array.label)
             missing, parts = missing_of(dataset, array), stretches(dataset, array)
             dataset.close()  # A dataset that is open keeps its small cache of chunks.
             reader, batch_rows = self._open_rows(array, batch_size)
