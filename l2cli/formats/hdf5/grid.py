@@ -68,7 +68,7 @@ def check_stored_sizes(dataset: h5d.DatasetID, label: str) -> None:
         return
     expected = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
     for corner, (_, size) in stored_chunks(dataset).items():
-        if size != expected:
+        if size < expected:  # More it may be: text takes more room in a file than in memory.
             raise FormatError(
                 f"{label} is damaged: the chunk at row {corner[0]:,} has {size:,} bytes, expected "
                 f"{expected:,}; copy it again"
