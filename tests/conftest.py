@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 settings.register_profile("suite", derandomize=True, database=None, deadline=None)
-settings.register_profile("explore", max_examples=2_000, deadline=None, print_blob=True)
+settings.register_profile(
+    "explore", derandomize=False, max_examples=2_000, deadline=None, print_blob=True
+)
 settings.load_profile("suite")
 
 _OWN_FOLDERS = ("TMPDIR", "L2NORM_CACHE_DIR", "XDG_CACHE_HOME", "KERAS_HOME", "HF_HOME")
