@@ -11,13 +11,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from l2cli.direct import normalize
+    from l2cli.engine.array import normalize
     from l2cli.errors import L2NormError
-    from l2cli.export import export_model
-    from l2cli.inspection import Inspection, inspect_file
-    from l2cli.layers import L2Normalization, l2_normalize
-    from l2cli.models import build_model
-    from l2cli.normalization import normalize_file
+    from l2cli.graph.export import export_model
+    from l2cli.graph.layers import L2Normalization, l2_normalize
+    from l2cli.graph.models import build_model
+    from l2cli.io.inspection import Inspection, inspect_file
+    from l2cli.normalization.file import normalize_file
     from l2cli.options import NormalizeOptions
     from l2cli.report import Report
 
@@ -38,17 +38,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Inspection": "inspection",
+    "Inspection": "io.inspection",
     "L2NormError": "errors",
-    "L2Normalization": "layers",
+    "L2Normalization": "graph.layers",
     "NormalizeOptions": "options",
     "Report": "report",
-    "build_model": "models",
-    "export_model": "export",
-    "inspect_file": "inspection",
-    "l2_normalize": "layers",
-    "normalize": "direct",
-    "normalize_file": "normalization",
+    "build_model": "graph.models",
+    "export_model": "graph.export",
+    "inspect_file": "io.inspection",
+    "l2_normalize": "graph.layers",
+    "normalize": "engine.array",
+    "normalize_file": "normalization.file",
 }
 """The module of each public name."""
 
@@ -65,7 +65,8 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-importlib.import_module("l2cli.forking")  # It has to be there before this process is forked.
+# It has to be there before this process is forked.
+importlib.import_module("l2cli.runtime.forking")
 if "keras" in sys.modules:
     # Keras loads a saved model with our layer in it once it has seen the layer.
-    importlib.import_module("l2cli.layers")
+    importlib.import_module("l2cli.graph.layers")

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
-from l2cli.atomic import replacing
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
-from l2cli.formats import by_word, fresh_writer
-from l2cli.formats.fresh import UNNAMED
-from l2cli.graph import BACKENDS, choose_backend, is_installed
+from l2cli.filesystem.atomic import replacing
+from l2cli.filesystem.siblings import is_abandoned, temporary_folder
+from l2cli.formats.create import UNNAMED
+from l2cli.formats.registry import by_word, fresh_writer
+from l2cli.graph.backends.load import BACKENDS, choose_backend, is_installed
 from l2cli.options import NormalizeOptions
-from l2cli.processors import num_processors
-from l2cli.shards import ShardTask
-from l2cli.siblings import is_abandoned, temporary_folder
-from l2cli.workers import LocalWorkers
+from l2cli.runtime.processors import num_processors
+from l2cli.store.runners.local import LocalWorkers
+from l2cli.store.task import ShardTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from l2cli.formats import Format
+    from l2cli.formats.registry import Format
     from l2cli.report import Report
 
     Reports = Generator[Report, None, None]
@@ -145,7 +145,7 @@ def run_bench(
     num_bytes
         Bytes of the vectors in each file.
     device
-        As for :func:`l2cli.graph.load_backend`.
+        As for :func:`l2cli.graph.backends.load.load_backend`.
     progress
         Called with how many runs are done, and how many there may be in all; with 0 done
         before the backends start, and after.

@@ -37,7 +37,7 @@ class NormalizeOptions:
     batch_size
         Rows of one batch; ``None`` to choose by bytes.
     backend, device
-        As for :func:`l2cli.graph.load_backend`.
+        As for :func:`l2cli.graph.backends.load.load_backend`.
     dtype
         Of the result; ``same`` keeps that of the source.
     truncate_dim

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from l2cli.array_names import (
+from l2cli.io.array_names import (
     means_embedding,
     means_other,
     means_text,

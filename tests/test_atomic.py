@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from l2cli.atomic import replacing, temporary_file
 from l2cli.errors import DestinationError
+from l2cli.filesystem.atomic import replacing, temporary_file
 
 
 @pytest.fixture

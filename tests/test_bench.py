@@ -23,15 +23,15 @@ import pytest
 from l2cli import bench
 from l2cli.bench import BenchReport, Speed, run_bench
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
-from l2cli.graph import choose_backend
+from l2cli.graph.backends.load import choose_backend
 from l2cli.report import Report
-from l2cli.shards import ShardReport
+from l2cli.store.task import ShardReport
 from tests.commands import PROGRAM, l2norm, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from l2cli.shards import ShardTask
+    from l2cli.store.task import ShardTask
 
 FORMATS = ["npy", "npz", "HDF5", "Parquet", "Arrow"]
 DTYPES = ["float16", "float32", "float64"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from l2cli.cache import keep, kept, make_key
-from l2cli.spec import GraphSpec
+from l2cli.graph.cache import keep, kept, make_key
+from l2cli.graph.spec import GraphSpec
 from tests.commands import SAMPLES, l2norm
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SAMPLE = SAMPLES / "glove-50d.npy"
 LOADED = (
-    "import sys\nfrom pathlib import Path\nfrom l2cli.normalization import normalize_file\n"
+    "import sys\nfrom pathlib import Path\nfrom l2cli.normalization.file import normalize_file\n"
     "normalize_file(Path(sys.argv[1]), Path(sys.argv[2]))\nprint('keras' in sys.modules)"
 )
 

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.check import CheckOptions, check
+from l2cli.checking.array import TOLERANCES
+from l2cli.checking.check import CheckOptions, check
 from l2cli.errors import FormatError, NoArrayError, OptionError, SelectionError, SourceError
-from l2cli.measuring import TOLERANCES
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from tests.reference import BFLOAT16, rows_of_all_sizes, true_quotient
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from l2cli.findings import ArrayCheck
+    from l2cli.checking.result import ArrayCheck
 
 Array = np.ndarray[Any, Any]
 DTYPES = ["float16", BFLOAT16, "float32", "float64"]

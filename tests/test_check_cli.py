@@ -12,9 +12,9 @@ import click
 import numpy as np
 import pytest
 
+from l2cli.checking.distribution import Distribution
+from l2cli.checking.histogram import make_picture
 from l2cli.cli.bars import draw
-from l2cli.distribution import Distribution
-from l2cli.picture import make_picture
 from tests.commands import PROGRAM, SAMPLES, l2norm
 from tests.test_check import unit_rows
 

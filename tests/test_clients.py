@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.commands import SAMPLES
 

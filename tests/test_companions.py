@@ -23,11 +23,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import L2NormError, SourceError
-from l2cli.formats.arrow_datasets import with_types
+from l2cli.formats.arrow.datasets import with_types
 from l2cli.options import NormalizeOptions
-from l2cli.plan import StoreOptions
-from l2cli.rewriting import is_rewritable, rewrite
-from l2cli.store import StoreReport, normalize_store
+from l2cli.store.plan import StoreOptions
+from l2cli.store.rewriting import is_rewritable, rewrite
+from l2cli.store.run import StoreReport, normalize_store
 from tests.workers import Here
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ FLIPS = """
     sys.path[:0] = {path!r}
     from l2cli.errors import L2NormError
     from l2cli.options import NormalizeOptions
-    from l2cli.rewriting import described, rewrite
+    from l2cli.store.rewriting import described, rewrite
     from tests.test_companions import flipped
 
     folder = Path(sys.argv[1])

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import DestinationError, OptionError, RowError, SelectionError
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.reference import BFLOAT16, worst_ulp
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from l2cli.errors import DestinationError, is_disk_full
-from l2cli.export import export_model
+from l2cli.graph.export import export_model
 from tests.commands import PROGRAM, Done, l2norm
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks what is written")
@@ -211,8 +211,10 @@ def test_the_errors_of_tensorflow_are_named(
             )
 
     for name in ("load_backend", "import_keras"):
-        monkeypatch.setattr(f"l2cli.export.{name}", lambda *_: type("Backend", (), {"name": ""}))
-    monkeypatch.setattr("l2cli.export._SavedModel.build", lambda *_: Model())
+        monkeypatch.setattr(
+            f"l2cli.graph.export.{name}", lambda *_: type("Backend", (), {"name": ""})
+        )
+    monkeypatch.setattr("l2cli.graph.export._SavedModel.build", lambda *_: Model())
     with pytest.raises(
         DestinationError, match="model can't be written: No space left on device; nothing of it"
     ):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from l2cli.distribution import Distribution
-from l2cli.picture import make_picture, norm_label
+from l2cli.checking.distribution import Distribution
+from l2cli.checking.histogram import make_picture, norm_label
 
 RNG = np.random.default_rng(0)
 SAMPLES = {

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from l2cli.atomic_folder import replacing_folder
 from l2cli.errors import DestinationError, OptionError
-from l2cli.export import export_model
+from l2cli.filesystem.atomic_folder import replacing_folder
+from l2cli.graph.export import export_model
 from tests.commands import l2norm
 from tests.reference import BFLOAT16
 

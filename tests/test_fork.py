@@ -127,7 +127,7 @@ def test_a_fork_normalizes_arrays_and_files_and_refuses_the_rest(
 
 
 _LOCKED = """
-from l2cli import graph
+from l2cli.graph.backends import load as graph
 
 def work():
     return l2cli.normalize(wide).tobytes().hex()
@@ -158,7 +158,7 @@ jnp.ones(3) + 1  # The program's own use of JAX, before l2cli has used any.
 
 def helpers(dim):
     own = l2cli.normalize(wide[:, :dim])
-    from l2cli import forking
+    from l2cli.runtime import forking
     children = open(f"/proc/self/task/{os.getpid()}/children").read().split()
     inner = fork(lambda: l2cli.normalize(wide[:, :dim]).tobytes() == own.tobytes())
     return own.tobytes().hex(), forking.is_forked(), inner, children
@@ -187,7 +187,8 @@ def test_a_pool_works_and_its_helpers_end_with_it() -> None:
 
 _EARLY = """
 import keras
-from l2cli import forking, graph
+from l2cli.graph.backends import load as graph
+from l2cli.runtime import forking
 
 def work():
     result = l2cli.normalize(wide)

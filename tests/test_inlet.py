@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from l2cli.errors import SourceError
-from l2cli.inlet import Inlet, spooled
-from l2cli.sources import StreamSource
+from l2cli.filesystem.buffered_stream import Inlet, spooled
+from l2cli.io.source import StreamSource
 
 
 class _Trickle(io.RawIOBase):

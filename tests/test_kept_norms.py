@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import DestinationError, OptionError
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
-from l2cli.plan import StoreOptions
-from l2cli.store import normalize_store
+from l2cli.store.plan import StoreOptions
+from l2cli.store.run import normalize_store
 from tests.commands import l2norm
 from tests.workers import Here
 
@@ -235,7 +235,7 @@ def test_norms_are_not_there_without_the_vectors(
     def refuse(*arguments: object) -> None:
         raise DestinationError("not as it should be")
 
-    monkeypatch.setattr("l2cli.verification.verify", refuse)
+    monkeypatch.setattr("l2cli.normalization.verification.verify", refuse)
     np.save(tmp_path / "x.npy", _rows())
     with pytest.raises(DestinationError, match="not as it should be"):
         normalize_file(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from l2cli.cli.log_lines import FileLines, StoreLines
-from l2cli.store import StoreProgress
+from l2cli.store.run import StoreProgress
 from tests.commands import l2norm
 
 if TYPE_CHECKING:

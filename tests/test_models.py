@@ -142,7 +142,7 @@ def test_arguments_are_refused_in_clear_words(
 
 
 def _plain(rows: Array, epsilon: float) -> Array:
-    from l2cli.models import plain_model
+    from l2cli.graph.models import plain_model
 
     model = plain_model(rows.shape[1:], -1, epsilon, rows.dtype.name)
     return np.asarray(model(rows))

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from l2cli.distribution import Distribution
-from l2cli.findings import ArrayCheck, CheckReport, Figures, FileCheck, Offender, Span
-from l2cli.page import page
-from l2cli.picture import make_picture
-from l2cli.plot import plot
+from l2cli.checking.distribution import Distribution
+from l2cli.checking.histogram import make_picture
+from l2cli.checking.render.page import page
+from l2cli.checking.render.plot import plot
+from l2cli.checking.result import ArrayCheck, CheckReport, Figures, FileCheck, Offender, Span
 from tests.commands import SAMPLES, l2norm
 
 if TYPE_CHECKING:

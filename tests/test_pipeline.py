@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from l2cli.arrays import BATCH_BYTES, ArraySpec, Batch
-from l2cli.pipeline import computed_ahead, read_ahead
+from l2cli.engine.pipeline import computed_ahead, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

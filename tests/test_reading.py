@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.check import check
+from l2cli.checking.check import check
 from l2cli.errors import DestinationError, FormatError, OptionError, SelectionError, SourceError
-from l2cli.formats import base, by_suffix, open_reader
-from l2cli.inspection import inspect_file
-from l2cli.normalization import normalize_file
-from l2cli.reading import reading
+from l2cli.formats import base
+from l2cli.formats.errors import reading
+from l2cli.formats.registry import by_suffix, open_reader
+from l2cli.io.inspection import inspect_file
+from l2cli.normalization.file import normalize_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import OptionError
-from l2cli.routes import find_route
+from l2cli.io.resolve import find_route
 
 ROWS = np.arange(1, 41, dtype="f4").reshape(10, 4)
 NAMES = {"npy": "npy", "npz": "npz", "hdf5": "HDF5", "parquet": "Parquet", "arrow": "Arrow"}

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli import NormalizeOptions, normalize_file
-from l2cli.store import normalize_store
+from l2cli.store.run import normalize_store
 from tests.commands import l2norm
 from tests.workers import Here
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from l2cli.store import StoreReport
+    from l2cli.store.run import StoreReport
 
 Array = np.ndarray[Any, Any]
 NOTE = "100 rows are shorter than 1e-6 and did not become unit; --epsilon 0 makes them unit"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from l2cli.atomic import replacing, temporary_file
-from l2cli.siblings import remove_abandoned, remove_siblings
+from l2cli.filesystem.atomic import replacing, temporary_file
+from l2cli.filesystem.siblings import remove_abandoned, remove_siblings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def test_a_sibling_of_another_container_stays(folder: Path) -> None:
     """Its process can't be seen, but that somebody writes to it can."""
     with replacing(folder / "x.npy", like=None, overwrite=False) as sibling:
         _sweep_from_another_process(
-            folder, "import l2cli.siblings as s\ns.is_running = lambda pid: False\n"
+            folder, "import l2cli.filesystem.siblings as s\ns.is_running = lambda pid: False\n"
         )
         sibling.write_text("whole")
     assert (folder / "x.npy").read_text() == "whole"
@@ -103,7 +103,10 @@ def test_what_can_not_be_removed_stops_nothing(
 
 
 def _sweep_from_another_process(folder: Path, before: str = "") -> None:
-    code = f"{before}from l2cli.atomic import temporary_file\nwith temporary_file(named=True): pass"
+    code = (
+        f"{before}from l2cli.filesystem.atomic import temporary_file\n"
+        "with temporary_file(named=True): pass"
+    )
     environ = {**os.environ, "TMPDIR": str(folder)}
     subprocess.run([sys.executable, "-c", code], env=environ, check=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from l2cli.errors import SourceError
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def test_a_disk_that_fails_is_the_sources(
     def fail(*arguments: Any) -> int:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr("l2cli.formats.raw.os.preadv", fail)
+    monkeypatch.setattr("l2cli.filesystem.byte_ranges.os.preadv", fail)
     with pytest.raises(SourceError, match=r"x\.npy can't be read: Input/output error$"):
         normalize_file(source, tmp_path / f"y.{suffix}")
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import DestinationError, NoArrayError, OptionError, SelectionError, SourceError
-from l2cli.manifest import FILE_NAME
+from l2cli.io.store_state import FILE_NAME
 from l2cli.options import NormalizeOptions
-from l2cli.plan import StoreOptions
-from l2cli.store import StoreReport, normalize_store
+from l2cli.store.plan import StoreOptions
+from l2cli.store.run import StoreReport, normalize_store
 from tests.reference import worst_ulp
 from tests.workers import Here
 
@@ -259,7 +259,7 @@ def test_in_place_does_no_shard_twice_whenever_it_was_killed(store: Path) -> Non
                 raise Killed
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("l2cli.store.os.replace", cut_off)
+            patch.setattr("l2cli.store.run.os.replace", cut_off)
             with pytest.raises(Killed):
                 _run(copy, in_place=True)
         _run(copy, in_place=True)

@@ -11,20 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.check import check
+from l2cli.checking.check import check
 from l2cli.errors import NoArrayError
-from l2cli.manifest import FILE_NAME
+from l2cli.io.store_state import FILE_NAME
+from l2cli.io.survey import families_of
 from l2cli.options import NormalizeOptions
-from l2cli.plan import StoreOptions
-from l2cli.store import StoreProgress, StoreReport, normalize_store
-from l2cli.survey import families_of
+from l2cli.store.plan import StoreOptions
+from l2cli.store.run import StoreProgress, StoreReport, normalize_store
 from tests.reference import worst_ulp
 from tests.workers import Here
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from l2cli.shards import ShardReport
+    from l2cli.store.task import ShardReport
 
 ROWS = np.random.default_rng(3).standard_normal((20, 8)).astype("f4")
 

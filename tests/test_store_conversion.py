@@ -14,8 +14,8 @@ import pytest
 
 from l2cli.errors import OptionError
 from l2cli.options import NormalizeOptions
-from l2cli.plan import StoreOptions
-from l2cli.store import StoreReport, normalize_store
+from l2cli.store.plan import StoreOptions
+from l2cli.store.run import StoreReport, normalize_store
 from tests.commands import l2norm
 from tests.reference import worst_ulp
 from tests.workers import Here
@@ -23,7 +23,7 @@ from tests.workers import Here
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2cli.shards import ShardReport
+    from l2cli.store.task import ShardReport
 
 ROWS = [np.random.default_rng(seed).standard_normal((20, 8)).astype("f4") for seed in range(5)]
 

@@ -16,8 +16,8 @@ import pytest
 
 from l2cli.errors import BackendError
 from l2cli.options import NormalizeOptions
-from l2cli.shards import ShardReport, ShardTask, run_shard
-from l2cli.workers import InProcess, LocalWorkers, useful_jobs
+from l2cli.store.runners.local import InProcess, LocalWorkers, useful_jobs
+from l2cli.store.task import ShardReport, ShardTask, run_shard
 from tests.commands import SAMPLES, children, l2norm, start
 from tests.figures.stores import contents
 
@@ -109,7 +109,7 @@ def test_what_might_crash_is_done_in_a_worker_whatever_its_name(
         here.append(task.name)
         return run_shard(task, progress)
 
-    monkeypatch.setattr("l2cli.workers.run_shard", note)
+    monkeypatch.setattr("l2cli.store.runners.local.run_shard", note)
     hidden, open_, bad = (tmp_path / name for name in ("hidden.bin", "open.npy", "bad.npy"))
     with h5py.File(hidden, "w") as file:
         file["emb"] = np.ones((3, 4), "f4")

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.check import check
+from l2cli.checking.check import check
 from l2cli.errors import DestinationError, FormatError, OptionError, SourceError
-from l2cli.inspection import inspect_file
-from l2cli.normalization import normalize_file
+from l2cli.io.inspection import inspect_file
+from l2cli.normalization.file import normalize_file
 from tests.commands import PROGRAM
 from tests.reference import worst_ulp
 

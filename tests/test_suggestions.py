@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from l2cli.suggestions import suggestion
+from l2cli.text import suggestion
 from tests.commands import l2norm
 
 if TYPE_CHECKING:

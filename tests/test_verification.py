@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import l2cli.normalization
+import l2cli.normalization.file
 from l2cli.arrays import ArraySpec
 from l2cli.errors import DestinationError, RowError
-from l2cli.formats import by_word
-from l2cli.formats.npy import NpyWriter
-from l2cli.normalization import normalize_file
+from l2cli.formats.npy.reader import NpyWriter
+from l2cli.formats.registry import by_word
+from l2cli.normalization.file import normalize_file
+from l2cli.normalization.verification import verify
 from l2cli.options import NormalizeOptions
-from l2cli.plan import StoreOptions
 from l2cli.report import Counts
-from l2cli.store import normalize_store
-from l2cli.verification import verify
+from l2cli.store.plan import StoreOptions
+from l2cli.store.run import normalize_store
 from tests.commands import l2norm
 from tests.reference import BFLOAT16, true_quotient
 from tests.workers import Here
@@ -186,5 +186,5 @@ def test_a_pipe_is_copied_but_not_verified(tmp_path: Path) -> None:
     assert "a pipe can't be read back to verify it; name a file with -o FILE" in done.err
     target = tmp_path / "y.npy"
     with target.open("wb") as out:
-        l2cli.normalization.normalize_file(tmp_path / "x.npy", out, IF_NEEDED)
+        l2cli.normalization.file.normalize_file(tmp_path / "x.npy", out, IF_NEEDED)
     assert target.read_bytes() == (tmp_path / "x.npy").read_bytes()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2cli.walk import list_folder, natural_key
+from l2cli.filesystem.walk import list_folder, natural_key
 
 if TYPE_CHECKING:
     from pathlib import Path

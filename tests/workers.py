@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from l2cli.arrays import ArraySpec, Batch, windows
-from l2cli.graph import import_keras, load_backend
-from l2cli.normalizer import make_normalizer
+from l2cli.engine.normalizer import make_normalizer
+from l2cli.graph.backends.load import import_keras, load_backend
 from l2cli.options import NormalizeOptions
-from l2cli.shards import run_shard
+from l2cli.store.task import run_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from l2cli.report import Counts
-    from l2cli.shards import ShardTask
-    from l2cli.workers import OnProgress, Results
+    from l2cli.store.runners.local import OnProgress, Results
+    from l2cli.store.task import ShardTask
 
 T = TypeVar("T")
 Array = np.ndarray[Any, Any]

@@ -17,7 +17,7 @@ from l2cli import __version__
 from l2cli.cli import interruption
 from l2cli.cli.terminal import answer, open_streams, say
 from l2cli.errors import DestinationError, OptionError, message_of
-from l2cli.suggestions import suggestion
+from l2cli.text import suggestion
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
@@ -49,7 +49,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.names:
             return None
-        module = importlib.import_module(f"l2cli.cli.{cmd_name}")
+        module = importlib.import_module(f"l2cli.cli.commands.{cmd_name}")
         command: click.Command = module.command
         return command
 

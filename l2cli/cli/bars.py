@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from l2cli.picture import norm_label
+from l2cli.checking.histogram import norm_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2cli.picture import Picture
+    from l2cli.checking.histogram import Picture
 
 MIN_COLUMNS = 72
 """How wide a terminal must be for it."""

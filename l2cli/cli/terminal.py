@@ -10,13 +10,10 @@ import os
 import select
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from l2cli.errors import DestinationError
 from l2cli.report import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 def silence_libraries() -> None:
@@ -117,33 +114,3 @@ def _open_text(stream: _StandardStream, encoding: str) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(stream), encoding, "backslashreplace", line_buffering=stream.isatty()
     )
-
-
-@contextlib.contextmanager
-def progress_bar(
-    show: bool | None, title: str, unit: str = "B"
-) -> Iterator[Callable[[int, int], None]]:
-    """Yield a callback that draws a progress bar, over bytes if nothing is said, or does nothing.
-
-    Parameters
-    ----------
-    show
-        ``None`` shows it if standard error is a terminal, and lines elsewhere.
-    """
-    if not (sys.stderr.isatty() if show is None else show):
-        from l2cli.cli.log_lines import FileLines
-
-        is_log = show is None and unit == "B"
-        yield FileLines(title).write if is_log else lambda done, total: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=title, unit=unit, unit_scale=unit == "B", leave=False) as bar:
-
-        def advance(done: int, total: int) -> None:
-            if not done:
-                bar.reset(total or None)
-            bar.total = total or None
-            bar.update(done - bar.n)
-
-        yield advance

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import wraps
 from typing import IO, TYPE_CHECKING, Any
 
-from l2cli.reading import reading
+from l2cli.formats.errors import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

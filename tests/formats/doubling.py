@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from l2cli.arrays import numpy_dtype
-from l2cli.formats import detect, open_reader
+from l2cli.formats.registry import detect, open_reader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import pyarrow.feather
 import pytest
 
 from l2cli.errors import DestinationError, FormatError
-from l2cli.formats import detect
-from l2cli.formats.arrow import ArrowReader
+from l2cli.formats.arrow.reader import ArrowReader
+from l2cli.formats.registry import detect
 from tests.formats.doubling import double
 
 if TYPE_CHECKING:

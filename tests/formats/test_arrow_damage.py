@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from l2cli.errors import FormatError, L2NormError
-from l2cli.formats import detect
-from l2cli.formats.arrow import ArrowReader
-from l2cli.formats.arrow_errors import as_format_error
-from l2cli.normalization import normalize_file
+from l2cli.formats.arrow.reader import ArrowReader
+from l2cli.formats.registry import detect
+from l2cli.formats.tabular.errors import as_format_error
+from l2cli.normalization.file import normalize_file
 from tests.formats.arrow_files import file_of, stream_of
 from tests.formats.doubling import double
 

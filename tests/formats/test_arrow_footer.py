@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from l2cli.errors import FormatError
-from l2cli.formats.arrow import ArrowReader
+from l2cli.formats.arrow.reader import ArrowReader
 from tests.formats.arrow_files import (
     END_OF_STREAM,
     MAGIC,

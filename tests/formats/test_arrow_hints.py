@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.formats.arrow_hints import glob_for
-from l2cli.inspection import inspect_file
+from l2cli.formats.tabular.hints import glob_for
+from l2cli.io.inspection import inspect_file
 from tests.commands import l2norm
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import FormatError
-from l2cli.formats.arrow import ArrowReader
-from l2cli.formats.arrow_lists import list_window
+from l2cli.formats.arrow.reader import ArrowReader
 from l2cli.formats.parquet import ParquetReader
+from l2cli.formats.tabular.lists import list_window
 from tests.formats.doubling import double
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import FormatError
-from l2cli.formats.arrow import ArrowReader, ArrowStreamReader
-from l2cli.formats.arrow_table import transcode
-from l2cli.formats.parquet.fresh import FreshParquetWriter
-from l2cli.inlet import Inlet
-from l2cli.normalization import normalize_file
+from l2cli.filesystem.buffered_stream import Inlet
+from l2cli.formats.arrow.reader import ArrowReader, ArrowStreamReader
+from l2cli.formats.parquet.create import FreshParquetWriter
+from l2cli.formats.tabular.table import transcode
+from l2cli.normalization.file import normalize_file
 from tests.formats.arrow_files import END_OF_STREAM, file_of, stream_of
 from tests.formats.doubling import double
 
@@ -164,6 +164,6 @@ def test_a_file_of_streams_is_not_kept_in_memory(
         inlets.append(Inlet(raw))
         return inlets[-1]
 
-    monkeypatch.setattr("l2cli.formats.arrow.Inlet", spy)
+    monkeypatch.setattr("l2cli.formats.arrow.reader.Inlet", spy)
     doubled_file(tmp_path, stream_of(table(0)) + stream_of(table(1)))
     assert [len(each._kept) for each in inlets] == [8]

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from l2cli.check import CheckOptions, check
+from l2cli.checking.check import CheckOptions, check
 from l2cli.errors import SourceError
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.commands import l2norm
 

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from l2cli.errors import FormatError
 from l2cli.formats.hdf5 import Hdf5Reader
-from l2cli.formats.hdf5.chunks import bypass_of
-from l2cli.formats.hdf5.codec import Codec
+from l2cli.formats.hdf5.direct.chunks import bypass_of
+from l2cli.formats.hdf5.direct.codec import Codec
 from tests.formats.test_hdf5 import (
     SEED,
     assert_doubled,

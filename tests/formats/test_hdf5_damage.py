@@ -11,7 +11,7 @@ import pytest
 from l2cli.errors import DestinationError, FormatError
 from l2cli.formats.hdf5 import Hdf5Reader
 from l2cli.formats.hdf5.errors import writing
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from tests.formats.hdf5_bytes import patch
 from tests.formats.test_hdf5 import rewrite, rows_of
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from l2cli.arrays import is_one_row
-from l2cli.check import check
+from l2cli.checking.check import check
 from l2cli.errors import RowError
 from l2cli.formats.hdf5 import Hdf5Reader
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.formats.test_hdf5 import spec
 

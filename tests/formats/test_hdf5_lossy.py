@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from l2cli.check import check
+from l2cli.checking.check import check
 from l2cli.errors import DestinationError
 from l2cli.formats.hdf5 import Hdf5Reader
-from l2cli.inspection import inspect_file
-from l2cli.normalization import normalize_file
+from l2cli.io.inspection import inspect_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from l2cli.errors import FormatError
-from l2cli.inspection import inspect_file
-from l2cli.normalization import normalize_file
+from l2cli.io.inspection import inspect_file
+from l2cli.normalization.file import normalize_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.check import CheckOptions, check
+from l2cli.checking.check import CheckOptions, check
 from l2cli.errors import DestinationError, RowError, SelectionError
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 
 if TYPE_CHECKING:

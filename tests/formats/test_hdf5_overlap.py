@@ -11,7 +11,7 @@ import pytest
 from l2cli.errors import FormatError
 from l2cli.formats.hdf5 import writer
 from l2cli.formats.hdf5.overlap import check_apart
-from l2cli.normalization import normalize_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2cli.errors import FormatError
-from l2cli.formats import detect, detect_stream
+from l2cli.filesystem.buffered_stream import Inlet
 from l2cli.formats.hints import describe
-from l2cli.inlet import Inlet
+from l2cli.formats.registry import detect, detect_stream
 
 if TYPE_CHECKING:
     from pathlib import Path

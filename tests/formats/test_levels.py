@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2cli.formats.parquet.levels import are_of_rows, definition_levels, repetition_levels
+from l2cli.formats.parquet.dense.levels import are_of_rows, definition_levels, repetition_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

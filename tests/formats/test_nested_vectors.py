@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import DestinationError, OptionError, RowError, SourceError
-from l2cli.formats import detect, open_reader
-from l2cli.formats.arrow_datasets import with_types
+from l2cli.formats.arrow.datasets import with_types
 from l2cli.formats.parquet.summary import rewrite_summary
-from l2cli.normalization import normalize_file
+from l2cli.formats.registry import detect, open_reader
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.formats.doubling import double
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from l2cli.errors import FormatError, SourceError
-from l2cli.formats import detect, open_reader
-from l2cli.formats.npy import NpyReader
-from l2cli.formats.npy_header import parse_header
+from l2cli.formats.npy.header import parse_header
+from l2cli.formats.npy.reader import NpyReader
+from l2cli.formats.registry import detect, open_reader
 from tests.formats.doubling import double
 from tests.reference import BFLOAT16
 

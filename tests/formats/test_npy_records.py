@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import FormatError, SelectionError
-from l2cli.formats.npy import NpyReader
-from l2cli.formats.npz import NpzReader
-from l2cli.inspection import inspect_file
-from l2cli.normalization import normalize_file
+from l2cli.formats.npy.reader import NpyReader
+from l2cli.formats.npz.reader import NpzReader
+from l2cli.io.inspection import inspect_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.formats.doubling import double
 from tests.reference import BFLOAT16, worst_ulp

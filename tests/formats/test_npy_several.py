@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from l2cli.check import check
+from l2cli.checking.check import check
 from l2cli.errors import FormatError, NoArrayError, SelectionError
-from l2cli.formats.npy import NpyReader
-from l2cli.inspection import inspect_file
-from l2cli.normalization import normalize_file
+from l2cli.formats.npy.reader import NpyReader
+from l2cli.io.inspection import inspect_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.formats.doubling import double
 from tests.reference import worst_ulp

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from l2cli.errors import FormatError
-from l2cli.formats.npz import NpzReader
+from l2cli.formats.npz.reader import NpzReader
 from tests.formats.doubling import double
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from l2cli.errors import FormatError
-from l2cli.formats.npz import NpzReader
-from l2cli.normalization import normalize_file
+from l2cli.formats.npz.reader import NpzReader
+from l2cli.normalization.file import normalize_file
 from tests.formats.doubling import double
 
 if TYPE_CHECKING:

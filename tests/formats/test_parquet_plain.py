@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import FormatError
-from l2cli.formats.arrow_lists import ListWindow
 from l2cli.formats.parquet import ParquetReader, thrift
+from l2cli.formats.tabular.lists import ListWindow
 from tests.formats.doubling import double
 
 if TYPE_CHECKING:

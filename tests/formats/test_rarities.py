@@ -14,9 +14,9 @@ from h5py import h5o
 
 from l2cli.errors import RowError
 from l2cli.formats.hdf5 import Hdf5Reader
-from l2cli.normalization import normalize_file
+from l2cli.io.selection import select
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
-from l2cli.selection import select
 from tests.formats.doubling import double
 
 if TYPE_CHECKING:

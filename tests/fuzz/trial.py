@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from l2cli.check import CheckOptions, check
+from l2cli.checking.check import CheckOptions, check
 from l2cli.errors import L2NormError
-from l2cli.inspection import inspect_file
-from l2cli.normalization import normalize_file
+from l2cli.io.inspection import inspect_file
+from l2cli.normalization.file import normalize_file
 from l2cli.options import NormalizeOptions
 from tests.fuzz import oracle, raw
 from tests.fuzz.mutators import mutate

@@ -13,7 +13,7 @@ from l2cli.formats.hdf5.elements import Element
 from l2cli.formats.hdf5.foreign import foreign_refusal
 from l2cli.formats.hdf5.lossy import lossy_filter
 from l2cli.formats.hdf5.plugins import FILTER_NAMES, filter_refusal, filters
-from l2cli.formats.hdf5.references import leads_nowhere
+from l2cli.formats.hdf5.replace.references import leads_nowhere
 from l2cli.formats.hdf5.types import dtype_of, may_hold_vectors
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from l2cli.errors import FormatError
 from l2cli.formats.base import Reader
 from l2cli.formats.hdf5.attributes import reversed_by, user_block_of
 from l2cli.formats.hdf5.bookkeeping import Bookkeeping
-from l2cli.formats.hdf5.chunks import ChunkReader, bypass_of
 from l2cli.formats.hdf5.declarations import missing_of
 from l2cli.formats.hdf5.describe import describe
+from l2cli.formats.hdf5.direct.chunks import ChunkReader, bypass_of
+from l2cli.formats.hdf5.direct.contiguous import ExtentReader, extent_of
 from l2cli.formats.hdf5.drivers import set_of
 from l2cli.formats.hdf5.elements import element_of, elements
 from l2cli.formats.hdf5.errors import RAISED_BY_H5PY, diagnose, translated
-from l2cli.formats.hdf5.extent import ExtentReader, extent_of
 from l2cli.formats.hdf5.gaps import gap_rows, stretches
 from l2cli.formats.hdf5.grid import check_stored_sizes, chunk_rows
 from l2cli.formats.hdf5.links import Link, links, names_by_address, objects, to_name, to_path
@@ -29,7 +29,7 @@ from l2cli.formats.hdf5.lossy import lossy_filter
 from l2cli.formats.hdf5.outside import describe_link
 from l2cli.formats.hdf5.storage import DatasetReader, open_dataset
 from l2cli.formats.hdf5.writer import Hdf5Writer
-from l2cli.processors import num_processors
+from l2cli.runtime.processors import num_processors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import h5py
 from h5py import h5d, h5l, h5z
 
-from l2cli.atomic import reserve
 from l2cli.errors import DestinationError
+from l2cli.filesystem.atomic import reserve
 from l2cli.formats.base import Writer
-from l2cli.formats.hdf5.chunks import ChunkWriter, bypass_of, chunk_spans
-from l2cli.formats.hdf5.codec import Codec, codec_of
 from l2cli.formats.hdf5.declarations import dtype_refusal, missing_of
+from l2cli.formats.hdf5.direct.chunks import ChunkWriter, bypass_of, chunk_spans
+from l2cli.formats.hdf5.direct.codec import Codec, codec_of
+from l2cli.formats.hdf5.direct.contiguous import Extent, ExtentWriter, copy_all_but, extent_of
 from l2cli.formats.hdf5.elements import element_of
 from l2cli.formats.hdf5.errors import translated, writing
-from l2cli.formats.hdf5.extent import Extent, ExtentWriter, copy_all_but, extent_of
 from l2cli.formats.hdf5.links import links
 from l2cli.formats.hdf5.lossy import lossy_refusal
 from l2cli.formats.hdf5.outside import is_elsewhere
 from l2cli.formats.hdf5.overlap import check_apart
 from l2cli.formats.hdf5.plugins import filters
-from l2cli.formats.hdf5.replace import replace
+from l2cli.formats.hdf5.replace.dataset import replace
 from l2cli.formats.hdf5.storage import DatasetWriter, is_sparse, open_dataset
 
 if TYPE_CHECKING:

@@ -6,22 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from l2cli.arrays import ArraySpec
-from l2cli.formats import arrow_columns
-from l2cli.formats.arrow_columns import (
-    Place,
-    column_spec,
-    name_refusals,
-    places_of,
-    wide_members,
-)
-from l2cli.formats.arrow_hints import with_hints
-from l2cli.formats.arrow_types import is_list, num_leaves, storage_type
+from l2cli.formats.tabular import columns as arrow_columns
+from l2cli.formats.tabular.columns import Place, column_spec, name_refusals, places_of, wide_members
+from l2cli.formats.tabular.hints import with_hints
+from l2cli.formats.tabular.types import is_list, num_leaves, storage_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2cli.formats.arrow_types import ArrowSchema
     from l2cli.formats.parquet.footer import Footer
+    from l2cli.formats.tabular.types import ArrowSchema
 
 
 @dataclass(frozen=True)

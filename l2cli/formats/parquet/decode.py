@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from l2cli.arrays import ITEM_SIZES
-from l2cli.formats.arrow_lists import list_array
-from l2cli.formats.arrow_structs import inside_structs, window_of
-from l2cli.formats.arrow_types import storage_type
+from l2cli.formats.parquet.dense.decode import PlainChunk
 from l2cli.formats.parquet.footer import ElementField
 from l2cli.formats.parquet.pages import check_pages
-from l2cli.formats.parquet.plain_decode import PlainChunk
 from l2cli.formats.parquet.schema import ELEMENT_TYPES
+from l2cli.formats.tabular.lists import list_array
+from l2cli.formats.tabular.structs import inside_structs, window_of
+from l2cli.formats.tabular.types import storage_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2cli.formats.arrow_rows import Window
     from l2cli.formats.parquet.columns import Columns
     from l2cli.formats.parquet.footer import Chunk, Footer, RowGroup
+    from l2cli.formats.tabular.rows import Window
 
 
 @dataclass(frozen=True)

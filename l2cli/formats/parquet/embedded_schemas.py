@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from l2cli.errors import DestinationError
 
 if TYPE_CHECKING:
-    from l2cli.formats.arrow_columns import Place
-    from l2cli.formats.arrow_schema import Change
     from l2cli.formats.parquet.columns import Columns
+    from l2cli.formats.tabular.columns import Place
+    from l2cli.formats.tabular.schema import Change
 
 _NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long"}
 _SPARK_NAMES = {**_NAMES, "int8": "byte", "int16": "short", "int32": "integer"}

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from l2cli.formats.arrow_types import list_depth, storage_type
 from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.footer import (
     BYTE_STREAM_SPLIT,
@@ -30,13 +29,14 @@ from l2cli.formats.parquet.page_index import IndexedPage, indexed_pages
 from l2cli.formats.parquet.pages import DATA_PAGE_V2, walk
 from l2cli.formats.parquet.statistics import merged_statistics
 from l2cli.formats.parquet.thrift import I32, I64, LIST, STRUCT, Items, Struct
+from l2cli.formats.tabular.types import list_depth, storage_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2cli.formats.arrow_columns import Place
-    from l2cli.formats.arrow_types import ArrowType
     from l2cli.formats.parquet.footer import Chunk
+    from l2cli.formats.tabular.columns import Place
+    from l2cli.formats.tabular.types import ArrowType
 
 ArrowArray = Any
 

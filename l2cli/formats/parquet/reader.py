@@ -9,21 +9,21 @@ import pyarrow.parquet as pq
 
 from l2cli.arrays import BATCH_BYTES, ITEM_SIZES, ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError, SelectionError
-from l2cli.formats.arrow_errors import as_format_error
-from l2cli.formats.arrow_table import Table
 from l2cli.formats.base import Reader
 from l2cli.formats.parquet.columns import Columns, single_columns, wide_columns
 from l2cli.formats.parquet.decode import Section, decode
 from l2cli.formats.parquet.footer import Footer
 from l2cli.formats.parquet.pages import check_pages
 from l2cli.formats.parquet.writer import ParquetWriter
+from l2cli.formats.tabular.errors import as_format_error
+from l2cli.formats.tabular.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from l2cli.formats.arrow_rows import Window
     from l2cli.formats.parquet.footer import RowGroup
+    from l2cli.formats.tabular.rows import Window
 
 _READ_AHEAD_BYTES = 2**20
 _READ_AHEAD_BYTES_OF_ALL = 2**26

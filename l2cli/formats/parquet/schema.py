@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from l2cli.formats.arrow_schema import changed_schema, changed_words
 from l2cli.formats.parquet.embedded_schemas import changed_schemas
 from l2cli.formats.parquet.footer import ElementField, FileField, with_key_values
 from l2cli.formats.parquet.thrift import I32, LIST, STRUCT, Items, Struct
+from l2cli.formats.tabular.schema import changed_schema, changed_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l2cli.formats.arrow_schema import Change
     from l2cli.formats.parquet.columns import Columns
     from l2cli.formats.parquet.footer import Footer
+    from l2cli.formats.tabular.schema import Change
 
 ARROW_SCHEMA = b"ARROW:schema"
 _TYPE_FIELDS = {

@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from l2cli.formats.arrow_columns import places_of
-from l2cli.formats.arrow_errors import as_format_error
-from l2cli.formats.arrow_schema import Change
-from l2cli.formats.arrow_types import NUMBERS, is_list, list_depth, storage_type
 from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.columns import Columns, single_columns
 from l2cli.formats.parquet.footer import (
@@ -30,12 +26,16 @@ from l2cli.formats.parquet.footer import (
 )
 from l2cli.formats.parquet.schema import changed_metadata
 from l2cli.formats.parquet.thrift import BINARY, I64, LIST, STRUCT, Items, Struct
+from l2cli.formats.tabular.columns import places_of
+from l2cli.formats.tabular.errors import as_format_error
+from l2cli.formats.tabular.schema import Change
+from l2cli.formats.tabular.types import NUMBERS, is_list, list_depth, storage_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from l2cli.formats.arrow_types import ArrowType
+    from l2cli.formats.tabular.types import ArrowType
 
     Types = dict[str, ArrowType]
 

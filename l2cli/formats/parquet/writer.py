@@ -18,29 +18,29 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.errors import DestinationError
-from l2cli.formats.arrow_errors import as_format_error
-from l2cli.formats.arrow_schema import change_to
-from l2cli.formats.arrow_structs import inside_structs, window_of
-from l2cli.formats.arrow_types import storage_type
 from l2cli.formats.base import Writer
 from l2cli.formats.parquet import thrift
+from l2cli.formats.parquet.dense.encode import encode_rows, is_plain
 from l2cli.formats.parquet.encode import ChunkMetadata, Style, encode
 from l2cli.formats.parquet.footer import MAGIC, Chunk, FileField, Footer, RowGroup
 from l2cli.formats.parquet.pages import copy_bytes, copy_chunk
-from l2cli.formats.parquet.plain_encode import encode_rows, is_plain
 from l2cli.formats.parquet.relocate import Annexes, moved_chunk, moved_group, replaced_chunk
 from l2cli.formats.parquet.schema import changed_metadata
 from l2cli.formats.parquet.thrift import LIST, STRUCT, Items, Struct
+from l2cli.formats.tabular.errors import as_format_error
+from l2cli.formats.tabular.schema import change_to
+from l2cli.formats.tabular.structs import inside_structs, window_of
+from l2cli.formats.tabular.types import storage_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
-    from l2cli.formats.arrow_rows import Piece, Window
-    from l2cli.formats.arrow_schema import Change
     from l2cli.formats.parquet.columns import Columns
     from l2cli.formats.parquet.encode import Encoded
+    from l2cli.formats.tabular.rows import Piece, Window
+    from l2cli.formats.tabular.schema import Change
 
 Array = np.ndarray[Any, Any]
 

@@ -1,0 +1,1 @@
+"""Are these unit rows, and how do their norms lie."""

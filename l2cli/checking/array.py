@@ -1,0 +1,140 @@
+"""Checking one array: its norms are taken and counted, and compared with others if asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from l2cli.arrays import is_one_row
+from l2cli.checking.comparison import angles, side_by_side
+from l2cli.checking.result import ArrayCheck
+from l2cli.checking.statistics import NUM_OFFENDERS, Tally
+from l2cli.engine.norms import row_norms, spanning_norms
+from l2cli.engine.vectors import Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from l2cli.arrays import ArraySpec, Batch
+    from l2cli.engine.vectors import LoadBackend, Read
+    from l2cli.options import NormalizeOptions
+
+    Array = np.ndarray[Any, Any]
+
+TOLERANCES = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-12}
+"""How far from 1 the norm of a unit row may be, by the dtype it is stored in.
+
+For float16 and bfloat16 that is twice what rounding the components moves a norm at most; for
+float32 and float64 it leaves room for sums taken in the same dtype, as most programs do.
+"""
+
+
+class ArrayRun:
+    """Checks one array.
+
+    Parameters
+    ----------
+    reading
+        What is read, and how.
+    tolerance
+        How far from 1 the norm of a unit row may be.
+
+    Attributes
+    ----------
+    tally
+        What was found so far.
+    num_incomplete
+        How many of the rows that were taken have null components.
+    spans
+        Whether its vectors lie along axis 0.
+    """
+
+    def __init__(
+        self,
+        array: ArraySpec,
+        reading: NormalizeOptions,
+        backend: LoadBackend,
+        tolerance: float,
+        *,
+        allow_zero: bool,
+    ) -> None:
+        self.array = array
+        self.tally = Tally(allow_zero=allow_zero)
+        self._allow_zero = allow_zero
+        self._reading = reading
+        self._backend = backend
+        self._tolerance = tolerance
+        self._vectors = Vectors(array, array, reading, backend)
+        self._num_rows = 0
+        self.num_incomplete = 0
+        self.spans = 0 in self._vectors.axes
+
+    def take(self, batch: Batch) -> None:
+        """Check the rows of ``batch``, whose vectors lie within a row each."""
+        self._count(batch)
+        norms = row_norms(self._vectors, batch)
+        # Of rows that are all alike, those that may be named; the rest by arithmetic.
+        stop = NUM_OFFENDERS if is_one_row(batch.rows) else len(norms)
+        self.tally.add(norms[:stop], self._tolerance, batch.row_number)
+        if stop < len(norms):
+            self.tally += self._repeated(norms[:1], len(norms) - stop)
+
+    def take_all(self, read: Read) -> None:
+        """Check vectors that lie along axis 0. ``read`` starts a new pass."""
+        is_first = True
+
+        def counted() -> Iterator[Batch]:
+            nonlocal is_first
+            for batch in read():
+                if is_first:
+                    self._count(batch)
+                yield batch
+            is_first = False
+
+        self.tally.add(spanning_norms(self._vectors, counted), self._tolerance, int)
+
+    def take_pairs(self, array: ArraySpec, before: Iterable[Batch], after: Iterable[Batch]) -> None:
+        """Check the rows of ``after``, and compare each with what it was made of.
+
+        Parameters
+        ----------
+        array
+            The one that the batches ``before`` are of.
+        """
+        originals = Vectors(array, array, self._reading, self._backend)
+        for old, new in side_by_side(before, map(self._count, after)):
+            norms = row_norms(self._vectors, new)
+            every = np.ones(norms.shape, bool)
+            turns = angles(
+                originals.take(originals.rows(old), every),
+                self._vectors.take(self._vectors.rows(new), every),
+            )
+            self.tally.add_before(row_norms(originals, old))
+            self.tally.add(norms, self._tolerance, new.row_number, turns.reshape(norms.shape))
+
+    def result(self) -> ArrayCheck:
+        """Return what was found."""
+        array, figures = self.array, self.tally.figures()
+        shape = (self._num_rows, *self._vectors.source_shape.common)
+        return ArrayCheck(
+            array.name, shape, array.dtype, self._tolerance, figures, self.tally.offenders
+        )
+
+    def _repeated(self, norms: Array, times: int) -> Tally:
+        """Return the tally of ``norms`` so many times over."""
+        total, doubled = (Tally(allow_zero=self._allow_zero) for _ in range(2))
+        doubled.add(norms, self._tolerance, int)
+        while times:
+            if times & 1:
+                total += doubled
+            doubled += doubled
+            times >>= 1
+        return total
+
+    def _count(self, batch: Batch) -> Batch:
+        self._num_rows += len(batch.rows) + batch.num_null
+        self.num_incomplete += 0 if batch.incomplete is None else int(batch.incomplete.sum())
+        self.tally.add_null(batch.num_null, batch.first_null)
+        return batch

@@ -1,0 +1,333 @@
+"""Are these unit rows? The norms of a source against 1."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from l2cli.arrays import FLOAT_DTYPES
+from l2cli.checking.array import TOLERANCES, ArrayRun
+from l2cli.checking.inputs import label, list_inputs
+from l2cli.checking.result import CheckReport, FileCheck
+from l2cli.checking.statistics import Tally
+from l2cli.engine.pipeline import read_ahead
+from l2cli.errors import (
+    BackendError,
+    L2NormError,
+    NoArrayError,
+    OptionError,
+    OtherArraysError,
+    SourceError,
+)
+from l2cli.formats.registry import full_suffix, may_hold_vectors
+from l2cli.graph.backends.load import begin_loading, load_backend
+from l2cli.io.selection import select
+from l2cli.io.store_state import unfinished
+from l2cli.options import NormalizeOptions
+from l2cli.report import brief, suffixes_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from l2cli.arrays import ArraySpec, Batch
+    from l2cli.checking.inputs import Input, Inputs
+    from l2cli.filesystem.buffered_stream import Readable
+    from l2cli.formats.base import Reader
+    from l2cli.io.survey import ShardChoice
+
+    Progress = Callable[[int, int], None]
+    Choose = Callable[[Reader], list[ArraySpec]]
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How to check a source. Validated when made.
+
+    Attributes
+    ----------
+    tolerance
+        How far from 1 the norm of a unit row may be; ``None`` for that of the array's dtype in
+        :data:`TOLERANCES`.
+    zero_rows
+        ``allow`` zero and null rows, which have no direction, or ``forbid`` them.
+    select, axis, batch_size, backend, device, allow_external
+        As for :class:`~l2cli.options.NormalizeOptions`.
+    """
+
+    tolerance: float | None = None
+    zero_rows: Literal["allow", "forbid"] = "allow"
+    select: tuple[str, ...] = ()
+    axis: tuple[int, ...] | None = None
+    batch_size: int | None = None
+    backend: Literal["auto", "jax", "tensorflow"] = "auto"
+    device: str = "auto"
+    allow_external: bool = False
+
+    def __post_init__(self) -> None:
+        if self.zero_rows not in ("allow", "forbid"):
+            raise OptionError(f"zero_rows is {self.zero_rows!r}, expected allow, forbid")
+        if self.tolerance is not None and not 0 <= self.tolerance < math.inf:
+            raise OptionError(f"tolerance is {self.tolerance}, expected a finite number, 0 or more")
+        _ = self.reading
+
+    @property
+    def allow_zero(self) -> bool:
+        """Whether zero and null rows may be there."""
+        return self.zero_rows == "allow"
+
+    @property
+    def reading(self) -> NormalizeOptions:
+        """The options that say what is read, and how."""
+        return NormalizeOptions(
+            self.select,
+            self.axis,
+            batch_size=self.batch_size,
+            backend=self.backend,
+            device=self.device,
+            allow_external=self.allow_external,
+            dtype="bfloat16",  # What an npy of two bytes of no type a component is taken for.
+        )
+
+    @property
+    def selecting(self) -> NormalizeOptions:
+        """The options that say which arrays are taken: as they are when they are normalized."""
+        return replace(self.reading, dtype="same")
+
+    def tolerance_for(self, array: ArraySpec) -> float:
+        """Return how far from 1 the norm of a unit row of ``array`` may be."""
+        return TOLERANCES[array.dtype] if self.tolerance is None else self.tolerance
+
+
+def check(
+    sources: Sequence[Path | Readable],
+    options: CheckOptions | None = None,
+    *,
+    against: Path | Readable | None = None,
+    source_format: str | None = None,
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Take the norm of every row of ``sources``, and say which are not 1.
+
+    Of several files, those that can't be read are noted in the report.
+
+    Parameters
+    ----------
+    sources
+        Files, folders, or an unbuffered stream that is read once. Of a folder, the files of a
+        known suffix are read, as far as they hold the store's vectors.
+    against
+        What became of the one source. Its rows are checked, and compared with those that they
+        were made of: a row that points elsewhere is as bad as one that is not unit.
+    source_format
+        The format of ``sources``: ``npy``, ``npz``, ``hdf5``, ``parquet`` or ``arrow``; ``None``
+        to tell it by the first bytes.
+    progress
+        Called after every batch with the bytes read so far and the bytes to read in all, or 0.
+        What it raises ends the run.
+
+    Raises
+    ------
+    OptionError
+        Where the options contradict each other, or the backend or device isn't there.
+    SourceError
+        Where the one file can't be read, or no file holds an array.
+    """
+    started = time.perf_counter()
+    options = options or CheckOptions()
+    inputs = list_inputs(sources, options.selecting, source_format, against)
+    run = _Run(options, sum(each.num_bytes for each in inputs.found), progress)
+    is_alone = len(inputs.found) == 1
+    files = [FileCheck(path, error=f"{path} {message}") for path, message in inputs.failures]
+    found = [run.check(each, is_alone=is_alone) for each in inputs.found]
+    files += [file for file in found if file is not None]
+    if not any(file.arrays or file.error for file in files):
+        raise NoArrayError(f"{label(sources[0])} holds no file with an array to check")
+    doubtful = [
+        file.name for file in inputs.not_read if may_hold_vectors(file.name, file.num_bytes)
+    ]
+    return CheckReport(
+        options.zero_rows,
+        files,
+        run.tally.figures(),
+        inputs.notes + _not_checked(inputs, run.bystanders),
+        time.perf_counter() - started,
+        dict(Counter(map(full_suffix, doubtful))),
+        _unfinished([*sources, against]),
+    )
+
+
+def _unfinished(sources: Sequence[Path | Readable | None]) -> list[str]:
+    """Return which of the folders are not what a whole store became, and why."""
+    folders = [source for source in sources if isinstance(source, Path) and os.path.isdir(source)]
+    found = [(folder, unfinished(str(folder))) for folder in folders]
+    return [f"{folder} is not finished ({why})" for folder, why in found if why]
+
+
+def _not_checked(inputs: Inputs, bystanders: list[str]) -> list[str]:
+    """Return notes of what is in folders and was not looked at."""
+    notes = []
+    if bystanders:
+        few = brief(bystanders)
+        notes.append(f"not checked, as they hold other arrays than the store's vectors: {few}")
+    if inputs.not_read:
+        counts = Counter(full_suffix(file.name) for file in inputs.not_read)
+        notes.append(f"not read: {suffixes_text(counts)}")
+    return notes
+
+
+class _Run:
+    """Checks one input after the other, and tells how far it is."""
+
+    def __init__(self, options: CheckOptions, num_bytes: int, progress: Progress | None) -> None:
+        self.tally = Tally(allow_zero=options.allow_zero)
+        self.bystanders: list[str] = []
+        self._options = options
+        self._total = num_bytes
+        self._done = 0
+        self._progress = progress or (lambda done, total: None)
+        self._backend = cache(partial(load_backend, options.backend, options.device))
+
+    def check(self, each: Input, *, is_alone: bool) -> FileCheck | None:
+        """Return what was found in one input; ``None`` for a file of a folder without an array."""
+        try:
+            return self._check(each)
+        except BackendError:
+            raise
+        except L2NormError as exc:
+            if is_alone and each.named:
+                raise
+            if isinstance(exc, NoArrayError) and not each.named:
+                self.bystanders += [each.label] if isinstance(exc, OtherArraysError) else []
+                return None
+            return FileCheck(each.label, each.named, error=str(exc))
+        finally:
+            self._done += each.num_bytes
+
+    def _check(self, each: Input) -> FileCheck:
+        source, options = each.source(), self._options
+        file = FileCheck(each.label, each.named, source.kind.name)
+        advance = partial(self._advance, each.num_bytes)
+        choose = partial(self._choose, choice=each.choice)
+        with contextlib.ExitStack() as stack:
+            begin_loading(options.backend, options.device)
+            if each.before is None:
+                reader = stack.enter_context(
+                    source.opened(options.reading, partial(self._must_seek, choose))
+                )
+                runs = [self._run(array) for array in choose(reader)]
+                self._read(reader, runs, _ByteCount(runs, advance))
+            else:
+                original = each.before.source()
+                file.before = each.before.label
+                must_seek = partial(self._has_several, choose)
+                old = stack.enter_context(original.opened(options.reading, must_seek))
+                reader = stack.enter_context(source.opened(options.reading, must_seek))
+                pairs = self._pair(choose(old), choose(reader))
+                runs = [run for _, run in pairs]
+                self._read_both(old, reader, pairs, _ByteCount(runs, advance))
+                original.check_unchanged()
+            source.check_unchanged()
+            file.notes = list(dict.fromkeys(reader.notes))
+        for run in runs:
+            self.tally += run.tally
+            file.arrays.append(run.result())
+        return file
+
+    def _run(self, array: ArraySpec) -> ArrayRun:
+        options = self._options
+        return ArrayRun(
+            array,
+            options.reading,
+            self._backend,
+            options.tolerance_for(array),
+            allow_zero=options.allow_zero,
+        )
+
+    def _choose(self, reader: Reader, choice: ShardChoice | None) -> list[ArraySpec]:
+        options = self._options.selecting
+        chosen = choice.select(reader, options) if choice else select(reader, options.select)
+        for array in chosen:
+            self._options.reading.axes(array)
+            if array.dtype not in FLOAT_DTYPES:
+                # An array without a name was not asked for by name: its file holds none to check.
+                raise (SourceError if array.name else NoArrayError)(
+                    f"{array.label} is {array.dtype}, and unit rows are of a float type"
+                )
+        return chosen
+
+    def _must_seek(self, choose: Choose, reader: Reader) -> bool:
+        return any(0 in self._options.reading.axes(array) for array in choose(reader))
+
+    def _has_several(self, choose: Choose, reader: Reader) -> bool:
+        return len(choose(reader)) > 1
+
+    def _pair(self, old: list[ArraySpec], new: list[ArraySpec]) -> list[tuple[ArraySpec, ArrayRun]]:
+        """Return each array with what it was made of: by name, unless there is one of each."""
+        runs = [self._run(array) for array in new]
+        if any(run.spans for run in runs):
+            raise OptionError("--against compares rows, and --axis 0 is not along them")
+        if len(old) == len(new) == 1:
+            return [(old[0], runs[0])]
+        names = {array.name: array for array in old}
+        if names.keys() != {array.name for array in new}:
+            kept = [", ".join(f"'{array.name}'" for array in arrays) for arrays in (old, new)]
+            raise SourceError(f"it holds {kept[1]}, the other source {kept[0]}; choose with -s")
+        return [(names[run.array.name], run) for run in runs]
+
+    def _read(self, reader: Reader, runs: list[ArrayRun], count: _ByteCount) -> None:
+        """Read all that there is to check: vectors that lie along axis 0 one array at a time."""
+        named = {run.array.name: run for run in runs if not run.spans}
+        for batch in self._batches(reader, [run.array for run in named.values()], count):
+            named[batch.array.name].take(batch)
+        for run in runs:
+            if run.spans:
+                run.take_all(partial(self._batches, reader, [run.array], count))
+
+    def _read_both(
+        self,
+        old: Reader,
+        new: Reader,
+        pairs: list[tuple[ArraySpec, ArrayRun]],
+        count: _ByteCount,
+    ) -> None:
+        for array, run in pairs:
+            after = self._batches(new, [run.array], count)
+            run.take_pairs(array, self._batches(old, [array]), after)
+
+    def _batches(
+        self, reader: Reader, arrays: list[ArraySpec], count: _ByteCount | None = None
+    ) -> Iterator[Batch]:
+        batches = reader.batches(arrays, self._options.batch_size)
+        with read_ahead(batches, may_wait=reader.may_wait) as ready:
+            for batch in ready:
+                yield batch
+                if count is not None:
+                    count.add(batch)
+
+    def _advance(self, num_bytes: int, done: int, total: int) -> None:
+        """Tell of ``done`` of ``total`` bytes of numbers, in a file of ``num_bytes``."""
+        if self._total:
+            self._progress(self._done + num_bytes * min(done, total) // max(1, total), self._total)
+        else:
+            self._progress(done, total)
+
+
+class _ByteCount:
+    """Counts the bytes of one file's batches."""
+
+    def __init__(self, runs: list[ArrayRun], advance: Callable[[int, int], None]) -> None:
+        self._done = 0
+        self._total = sum(run.array.num_bytes for run in runs)
+        self._advance = advance
+
+    def add(self, batch: Batch) -> None:
+        """Tell of a batch that was dealt with."""
+        self._done += batch.rows.nbytes
+        self._advance(self._done, self._total)

@@ -1,0 +1,142 @@
+"""Which files and streams a check reads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2cli.errors import OptionError
+from l2cli.filesystem.walk import list_folder
+from l2cli.formats.registry import by_suffix, by_word
+from l2cli.io.source import STANDARD_INPUT, find_source
+from l2cli.io.survey import families_of, survey_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from l2cli.filesystem.buffered_stream import Readable
+    from l2cli.filesystem.walk import FoundFile
+    from l2cli.io.source import Source
+    from l2cli.io.survey import ShardChoice
+    from l2cli.options import NormalizeOptions
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file or stream to check.
+
+    Attributes
+    ----------
+    label
+        What messages call it.
+    named
+        Whether the user named it, rather than the folder it is in.
+    before
+        What its rows were made of, where they are compared with that.
+    choice
+        What is taken from it, where it is a shard of a store.
+    """
+
+    place: Path | Readable
+    source_format: str | None = None
+    named: bool = True
+    before: Input | None = None
+    choice: ShardChoice | None = None
+
+    @property
+    def label(self) -> str:
+        return label(self.place)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the file; 0 for a stream."""
+        if isinstance(self.place, Path) and os.path.isfile(self.place):
+            return self.place.stat().st_size
+        return 0
+
+    def source(self) -> Source:
+        """Find out its format."""
+        kind = by_word(self.source_format) if self.source_format else None
+        return find_source(self.place, kind)
+
+
+@dataclass
+class Inputs:
+    """What there is to check.
+
+    Attributes
+    ----------
+    failures
+        Name and message of each folder that can't be read.
+    notes
+        What the user should know but needn't act on.
+    not_read
+        The files of folders that are of no format that is read.
+    """
+
+    found: list[Input] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    not_read: list[FoundFile] = field(default_factory=list)
+
+
+def label(place: Path | Readable) -> str:
+    """Return what messages call a file, a folder or a stream."""
+    return str(place) if isinstance(place, Path) else STANDARD_INPUT
+
+
+def list_inputs(
+    sources: Sequence[Path | Readable],
+    options: NormalizeOptions,
+    source_format: str | None = None,
+    against: Path | Readable | None = None,
+) -> Inputs:
+    """Return what there is to check in ``sources``: of a folder, the files of a known suffix.
+
+    Parameters
+    ----------
+    options
+        What is selected, and how files are opened.
+    against
+        What became of the one source. It is checked in its place: a file, or a folder with
+        files of the same names.
+    """
+    if against is not None and len(sources) > 1:
+        raise OptionError(f"--against compares with one SOURCE, not {len(sources)}")
+    inputs = Inputs()
+    for source in sources:
+        if isinstance(source, Path) and os.path.isdir(source):
+            _list_folder(inputs, source, options, source_format, against)
+        elif against is None:
+            inputs.found.append(Input(source, source_format))
+        else:
+            inputs.found.append(Input(against, before=Input(source, source_format)))
+    return inputs
+
+
+def _list_folder(
+    inputs: Inputs,
+    folder: Path,
+    options: NormalizeOptions,
+    source_format: str | None,
+    against: Path | Readable | None,
+) -> None:
+    if against is not None and not (isinstance(against, Path) and os.path.isdir(against)):
+        raise OptionError(f"{folder} is a folder, and {label(against)} is not; name two folders")
+    listing = list_folder(str(folder))
+    inputs.notes += listing.notes
+    inputs.failures += [(str(folder / name), message) for name, message in listing.failures]
+    files = [file for file in listing.files if not file.link]
+    inputs.not_read += [file for file in files if by_suffix(Path(file.name)) is None]
+    names = [file.name for file in files if by_suffix(Path(file.name)) is not None]
+    shards = [Input(folder / name, source_format, named=False) for name in names]
+    families = families_of(names)
+    kind = by_word(source_format) if source_format else None
+    choice = survey_files([folder / name for name in names], families, options, kind)
+    for name, shard, family in zip(names, shards, families, strict=True):
+        each = replace(shard, choice=choice.of(family))
+        if isinstance(against, Path):
+            each = Input(against / name, named=False, before=each, choice=each.choice)
+        inputs.found.append(each)

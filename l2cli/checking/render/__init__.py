@@ -1,0 +1,1 @@
+"""Pictures of norms: a page, a plot."""

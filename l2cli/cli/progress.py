@@ -1,0 +1,65 @@
+"""What shows the progress of a command: a bar on a terminal, lines in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from l2cli.cli.log_lines import FileLines, StoreLines
+from l2cli.report import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from l2cli.store.run import StoreProgress
+
+    Show = Callable[[StoreProgress], None]
+
+
+@contextlib.contextmanager
+def progress_bar(
+    show: bool | None, title: str, unit: str = "B"
+) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback that draws a progress bar, over bytes if nothing is said, or does nothing.
+
+    Parameters
+    ----------
+    show
+        ``None`` shows it if standard error is a terminal, and lines elsewhere.
+    """
+    if not (sys.stderr.isatty() if show is None else show):
+        is_log = show is None and unit == "B"
+        yield FileLines(title).write if is_log else lambda done, total: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit=unit, unit_scale=unit == "B", leave=False) as bar:
+
+        def advance(done: int, total: int) -> None:
+            if not done:
+                bar.reset(total or None)
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def store_progress(show: bool | None) -> Iterator[Show | None]:
+    """Yield what shows the progress: a bar on a terminal, lines elsewhere."""
+    if show is False:
+        yield None
+    elif show or sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(unit="B", unit_scale=True, unit_divisor=1000, leave=False) as bar:
+
+            def advance(progress: StoreProgress) -> None:
+                bar.total = progress.total or None
+                bar.set_description_str(printable(progress.name[-40:]), refresh=False)
+                bar.update(progress.done - bar.n)
+
+            yield advance
+    else:
+        yield StoreLines().write

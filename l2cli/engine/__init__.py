@@ -1,0 +1,1 @@
+"""Rows in, unit rows and norms out."""

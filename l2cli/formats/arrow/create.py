@@ -1,0 +1,56 @@
+"""A new Arrow IPC file, or stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from l2cli.formats.tabular.table import FreshTableWriter, TableSink
+
+if TYPE_CHECKING:
+    from l2cli.formats.tabular.table import ArrowSchema, RecordBatch
+
+
+class FreshArrowWriter(FreshTableWriter):
+    """A new Arrow IPC file; a stream where ``target`` is one."""
+
+    format_name = "Arrow"
+    streams = True
+
+    @classmethod
+    def open_sink(cls, target: Path | IO[bytes], schema: ArrowSchema) -> TableSink:
+        if isinstance(target, Path):
+            return _ArrowSink(target.open("wb"), schema, pa.ipc.new_file)
+        return _ArrowSink(target, schema, pa.ipc.new_stream)
+
+    @classmethod
+    def can_hold(cls, column: Any) -> bool:
+        return True
+
+
+class FreshArrowStreamWriter(FreshArrowWriter):
+    """A new Arrow IPC stream, in a file or in a pipe."""
+
+    @classmethod
+    def open_sink(cls, target: Path | IO[bytes], schema: ArrowSchema) -> TableSink:
+        file = target.open("wb") if isinstance(target, Path) else target
+        return _ArrowSink(file, schema, pa.ipc.new_stream)
+
+
+class _ArrowSink(TableSink):
+    def __init__(self, file: IO[bytes], schema: ArrowSchema, new: Any) -> None:
+        options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+        self._file = file
+        self._writer = new(file, schema, options=options)
+
+    def write(self, batch: RecordBatch) -> None:
+        self._writer.write_batch(batch)
+        self._file.flush()
+
+    def finish(self) -> None:
+        self._writer.close()
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,1 @@
+"""Datasets read and written without HDF5, where their storage allows."""

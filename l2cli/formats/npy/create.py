@@ -1,0 +1,51 @@
+"""A new ``.npy``: one array in C order, little-endian."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from l2cli.filesystem.byte_ranges import byte_view
+from l2cli.formats.create import FreshWriter
+from l2cli.formats.npy.header import NpyHeader, fresh_header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from l2cli.arrays import ArraySpec, Batch
+
+
+class FreshNpyWriter(FreshWriter):
+    """A new ``.npy``. Its header waits for the first rows, which tell their length."""
+
+    format_name = "npy"
+    streams = True
+    holds_several = False
+
+    def __init__(self, target: Path | IO[bytes], outputs: Mapping[str, ArraySpec]) -> None:
+        super().__init__(target, outputs)
+        self._file = target.open("wb") if isinstance(target, Path) else target
+        self._header: NpyHeader | None = None
+
+    def write(self, batch: Batch) -> None:
+        self.check(batch)
+        if len(batch.rows):
+            self._begin(batch.array.name)
+            self._file.write(byte_view(np.ascontiguousarray(batch.rows)))
+            self._file.flush()
+
+    def finish(self) -> None:
+        (name,) = self.outputs
+        self._begin(name)
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _begin(self, name: str) -> None:
+        if self._header is None:
+            array = self.settled(name)
+            self._header = fresh_header(array.dtype, tuple(n or 0 for n in array.shape))
+            self._file.write(self._header.raw)

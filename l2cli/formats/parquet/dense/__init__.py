@@ -1,0 +1,1 @@
+"""Pages of rows of one length without nulls, read and made without pyarrow."""

@@ -1,0 +1,1 @@
+"""What Arrow and Parquet share: columns of vectors, their types and rows."""

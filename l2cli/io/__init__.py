@@ -1,0 +1,1 @@
+"""Sources and destinations, and which arrays of a source are meant."""

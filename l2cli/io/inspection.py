@@ -1,0 +1,207 @@
+"""What is in a file or a folder, what would be normalized, and why the rest would not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from l2cli.arrays import FLOAT_DTYPES
+from l2cli.errors import L2NormError, NoArrayError, SelectionError
+from l2cli.filesystem.walk import list_folder
+from l2cli.formats.registry import by_suffix, full_suffix
+from l2cli.io.selection import select, why_not
+from l2cli.io.source import find_source
+from l2cli.io.survey import families_of, survey_files
+from l2cli.options import NormalizeOptions
+
+if TYPE_CHECKING:
+    import os
+
+    from l2cli.formats.base import Reader
+    from l2cli.io.survey import ShardChoice
+
+
+@dataclass(frozen=True)
+class ArrayInspection:
+    """One array.
+
+    Attributes
+    ----------
+    chosen
+        Whether ``l2norm normalize`` takes it if no array is named.
+    reason
+        Why it isn't chosen; empty where it is.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    layout: str
+    chosen: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One file.
+
+    Attributes
+    ----------
+    error
+        Why it could not be looked into, or why nothing is taken from it though it may hold
+        vectors; empty where all is well.
+    """
+
+    source: str
+    format: str
+    arrays: list[ArrayInspection]
+    notes: list[str] = field(default_factory=list)
+    error: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the inspection as JSON can hold it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FamilyInspection:
+    """The files of a folder that are named alike but for their numbers.
+
+    Attributes
+    ----------
+    files
+        Their paths, with ``#`` for what differs.
+    example
+        The first of them.
+    """
+
+    files: str
+    num_files: int
+    example: Inspection
+
+
+@dataclass(frozen=True)
+class StoreInspection:
+    """One folder.
+
+    Attributes
+    ----------
+    not_read
+        How many files there are of each suffix that stands for no format that is read.
+    """
+
+    source: str
+    families: list[FamilyInspection]
+    not_read: dict[str, int]
+    notes: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the inspection as JSON can hold it."""
+        return asdict(self)
+
+
+def inspect_file(source: str | os.PathLike[str], *, allow_external: bool = False) -> Inspection:
+    """List the arrays of one file. No backend is loaded and no numbers are read.
+
+    Parameters
+    ----------
+    allow_external
+        Look into other files that HDF5 points to.
+
+    Raises
+    ------
+    SourceError
+        Where the file can't be read, or is of no known format.
+    """
+    return _inspect(Path(source), NormalizeOptions(allow_external=allow_external), None)
+
+
+def inspect_folder(
+    source: str | os.PathLike[str], *, allow_external: bool = False
+) -> StoreInspection:
+    """List what is in the files of a folder, an example of each family of files.
+
+    Parameters
+    ----------
+    allow_external
+        As for :func:`inspect_file`.
+
+    Raises
+    ------
+    SourceError
+        Where the folder holds no file.
+    """
+    folder, options = Path(source), NormalizeOptions(allow_external=allow_external)
+    listing = list_folder(str(folder))
+    known = [file.name for file in listing.files if by_suffix(Path(file.name)) is not None]
+    other = [file.name for file in listing.files if by_suffix(Path(file.name)) is None]
+    if not listing.files:
+        raise NoArrayError(f"{folder} holds no files")
+    families = families_of(known)
+    choice = survey_files([folder / name for name in known], families, options)
+    examples = dict(zip(reversed(families), reversed(known), strict=True))
+    sizes = Counter(families)
+    return StoreInspection(
+        str(folder),
+        [
+            FamilyInspection(
+                family,
+                sizes[family],
+                _inspect_shard(folder / examples[family], options, choice.of(family)),
+            )
+            for family in sizes
+        ],
+        dict(Counter(map(full_suffix, other))),
+        [*listing.notes, *(f"{folder / name} {why}" for name, why in listing.failures)],
+    )
+
+
+def _inspect_shard(path: Path, options: NormalizeOptions, choice: ShardChoice) -> Inspection:
+    try:
+        return _inspect(path, options, choice)
+    except L2NormError as exc:
+        return Inspection(str(path), "", [], error=str(exc))
+
+
+def _inspect(path: Path, options: NormalizeOptions, choice: ShardChoice | None) -> Inspection:
+    source = find_source(path)
+    with source.opened(options, lambda reader: True) as reader:
+        chosen, error = _chosen(reader, options, choice)
+        arrays = _inspect_arrays(reader, chosen)
+        notes = list(reader.notes) if choice is None else []
+    return Inspection(str(path), source.kind.name, arrays, notes, error)
+
+
+def _chosen(
+    reader: Reader, options: NormalizeOptions, choice: ShardChoice | None
+) -> tuple[set[str], str]:
+    """Return the names of the arrays that are taken, or why none is that may have to be."""
+    try:
+        found = choice.select(reader, options) if choice else select(reader, ())
+    except NoArrayError:
+        return set(), ""
+    except SelectionError as exc:
+        return set(), str(exc)
+    return {array.name for array in found if array.dtype in FLOAT_DTYPES}, ""
+
+
+def _inspect_arrays(reader: Reader, chosen: set[str]) -> list[ArrayInspection]:
+    arrays = reader.arrays()
+    reasons = [why_not(array, arrays, reader.path.stem) for array in arrays]
+    is_ambiguous = not chosen and reasons.count("") > 1
+    otherwise = "another is meant by its name" if chosen else "not taken unless named"
+    if is_ambiguous:
+        otherwise = "ambiguous; name it with -s"
+    return [
+        ArrayInspection(
+            array.name,
+            array.shape,
+            array.dtype,
+            array.layout,
+            array.name in chosen,
+            "" if array.name in chosen else reason or otherwise,
+        )
+        for array, reason in zip(arrays, reasons, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""One source into one destination."""

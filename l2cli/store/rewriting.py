@@ -1,0 +1,147 @@
+"""Files that describe the shards of a folder, and are written anew when those are done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from l2cli.errors import FormatError, SourceError
+from l2cli.formats.registry import by_suffix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from l2cli.options import NormalizeOptions
+
+    Rewriter = Callable[[Path, Path, Path, NormalizeOptions], None]
+
+NAMES = ("_metadata", "_common_metadata", "state.json", "dataset_info.json")
+"""What such files are called."""
+_NO_MATTER = ("batch_size", "backend", "device", "verify", "if_needed", "norms_name")
+"""Options that say nothing of what the numbers become."""
+
+
+def is_rewritable(path: Path) -> bool:
+    """Whether the file is one that :func:`rewrite` knows, by its name and what is in it."""
+    try:
+        if path.name in ("_metadata", "_common_metadata"):
+            with path.open("rb") as file:
+                return file.read(4) == b"PAR1"
+        if path.name == "state.json":
+            return isinstance(_read_json(path).get("_data_files"), list)
+        return path.name == "dataset_info.json" and isinstance(
+            _read_json(path).get("features"), dict
+        )
+    except (OSError, FormatError):
+        return False
+
+
+def rewrite(source: Path, target: Path, folder: Path, options: NormalizeOptions) -> None:
+    """Write a file anew that describes the shards of a folder.
+
+    Parameters
+    ----------
+    source
+        The file as it was.
+    target
+        Where to write.
+    folder
+        Where the shards are that it describes now.
+    options
+        What they were normalized with.
+
+    Raises
+    ------
+    SourceError
+        Where a shard isn't there, or isn't as the file describes it.
+    """
+    _REWRITERS[source.name](source, target, folder, options)
+
+
+def described(source: Path) -> list[str]:
+    """Return the paths of the shards that a file describes by name, from its own folder."""
+    if source.name == "_metadata":
+        from l2cli.formats.parquet.summary import named_files
+
+        return named_files(source)
+    if source.name == "state.json":
+        files = _read_json(source)["_data_files"]
+        return [str(file.get("filename")) for file in files if isinstance(file, dict)]
+    return []
+
+
+def _rewrite_summary(source: Path, target: Path, folder: Path, options: NormalizeOptions) -> None:
+    from l2cli.formats.parquet.summary import rewrite_summary
+
+    names = _existing(source, folder)
+    files = [folder / name for name in names] if names else _shards(folder, "Parquet")
+    rewrite_summary(source, target, files)
+
+
+def _rewrite_info(source: Path, target: Path, folder: Path, options: NormalizeOptions) -> None:
+    from l2cli.formats.arrow.datasets import with_types
+
+    state = source.with_name("state.json")
+    files = [*_shards(folder, "Arrow"), *_shards(folder, "Parquet")]
+    if is_rewritable(state):  # Caches of Hugging Face may lie beside the files that it names.
+        files = [folder / name for name in _existing(state, folder)]
+    _write_json(source, target, with_types(_read_json(source), files))
+
+
+def _rewrite_state(source: Path, target: Path, folder: Path, options: NormalizeOptions) -> None:
+    """Give a data set another fingerprint: caches of the old one must not be taken for its own."""
+    _existing(source, folder)
+    state = _read_json(source)
+    asked = {name: value for name, value in asdict(options).items() if name not in _NO_MATTER}
+    text = json.dumps([state.get("_fingerprint"), asked], sort_keys=True)
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+    _write_json(source, target, {**state, "_fingerprint": fingerprint})
+
+
+_REWRITERS: dict[str, Rewriter] = {
+    "_metadata": _rewrite_summary,
+    "_common_metadata": _rewrite_summary,
+    "dataset_info.json": _rewrite_info,
+    "state.json": _rewrite_state,
+}
+
+
+def _existing(source: Path, folder: Path) -> list[str]:
+    """Return the files that a file describes by name, all of which must be in ``folder``."""
+    names = described(source)
+    for name in names:
+        if not (folder / name).is_file():
+            raise SourceError(f"{source} describes {name}, which isn't in {folder}")
+    return names
+
+
+def _shards(folder: Path, format_name: str) -> list[Path]:
+    """Return the files of a format in a folder and below it."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        kind = by_suffix(path)
+        if kind is not None and kind.name.startswith(format_name) and path.is_file():
+            found.append(path)
+    return found
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as exc:
+        raise FormatError(f"{path} is no JSON: {exc}") from exc
+    if not isinstance(held, dict):
+        raise FormatError(f"{path} is no JSON object")
+    return held
+
+
+def _write_json(source: Path, target: Path, held: dict[str, Any]) -> None:
+    """Write JSON, set as it is in ``source``."""
+    text = source.read_text("utf-8")
+    lines = text.splitlines()
+    indent = len(lines[1]) - len(lines[1].lstrip()) if len(lines) > 1 else None
+    written = json.dumps(held, indent=indent, ensure_ascii=text.isascii())
+    target.write_text(written + ("\n" if text.endswith("\n") else ""), "utf-8")

@@ -1,0 +1,198 @@
+"""What runs the tasks of a store: this process, or worker processes on this machine.
+
+The workers are plain child processes on a socket each, not a ``ProcessPoolExecutor``: one that
+is killed breaks a pool and all that it had pending, where here it costs its own shard a second
+try. Nor do they import the caller's ``__main__``, as ``multiprocessing`` would have them do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections import deque
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from l2cli.errors import L2NormError, crash_message
+from l2cli.filesystem.siblings import remove_siblings
+from l2cli.runtime.processors import num_processors
+from l2cli.store.task import ShardReport, failed, is_native, run_shard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+
+    from l2cli.store.task import ShardTask
+
+    Results = Generator[tuple[ShardTask, ShardReport], None, None]
+    OnProgress = Callable[[ShardTask, int, int], None]
+
+_PROGRAM = (
+    "import sys; sys.path[:] = {path!r}; from l2cli.store.worker import main; main({descriptor})"
+)
+_MAX_JOBS = 16
+_BYTES_PER_SECOND, _SECONDS_PER_SHARD = 700e6, 0.0025
+_SECONDS_WORTH_A_WORKER = 5.0
+"""What a worker gets through, roughly, and how much of that makes its start worth while."""
+
+
+class Runner(Protocol):
+    """Runs the tasks of a store, wherever that is."""
+
+    def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        """Yield each task with its report as it is done, in any order.
+
+        When the iterator is closed before its end, all work has ended and left nothing behind.
+
+        Parameters
+        ----------
+        on_progress
+            Called with a task, the bytes of it that are done, and its bytes in all.
+        """
+
+
+class InProcess:
+    """Runs one task after the other in this process, and then in a worker what might crash it.
+
+    Parameters
+    ----------
+    keep_open
+        As for :class:`LocalWorkers`.
+    """
+
+    def __init__(self, keep_open: Sequence[int] = ()) -> None:
+        self._keep_open = keep_open
+
+    def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        might_crash = []
+        for task in tasks:
+            if is_native(task):
+                might_crash.append(task)
+                continue
+
+            def progress(done: int, total: int, task: ShardTask = task) -> None:
+                on_progress(task, done, total)
+
+            yield task, run_shard(task, progress)
+        yield from LocalWorkers(1, self._keep_open).run(might_crash, on_progress)
+
+
+class LocalWorkers:
+    """Runs tasks in worker processes. Each has one backend and its graphs for all its shards.
+
+    Parameters
+    ----------
+    jobs
+        How many processes.
+    keep_open
+        Descriptors that stay open as long as one of the processes lives.
+    """
+
+    def __init__(self, jobs: int, keep_open: Sequence[int] = ()) -> None:
+        self._jobs = jobs
+        self._keep_open = keep_open
+
+    def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        pending, retried = deque(tasks), set[str]()
+        workers: list[_Worker] = []
+        try:
+            while pending or any(worker.task for worker in workers):
+                self._employ(workers, pending)
+                speaking = wait([worker.connection for worker in workers])
+                for worker in [each for each in workers if each.connection in speaking]:
+                    try:
+                        message = worker.connection.recv()
+                    except (EOFError, OSError):
+                        workers.remove(worker)
+                        yield from _after_crash(worker, pending, retried)
+                    else:
+                        yield from _take_in(message, worker, on_progress)
+        finally:
+            for worker in workers:
+                worker.end()
+
+    def _employ(self, workers: list[_Worker], pending: deque[ShardTask]) -> None:
+        """Give every worker that has nothing to do a task, and start more where they lack."""
+        for worker in workers:
+            if worker.ready and worker.task is None and pending:
+                worker.begin(pending.popleft())
+        starting = sum(not worker.ready for worker in workers)
+        while len(workers) < self._jobs and starting < len(pending):
+            workers.append(_Worker(self._keep_open))
+            starting += 1
+
+
+def default_jobs() -> int:
+    """Return how many workers serve best on this machine: one for each processor it may use."""
+    return min(_MAX_JOBS, num_processors())
+
+
+def useful_jobs(num_shards: int, num_bytes: int) -> int:
+    """Return how many workers are worth starting for so much work, 1 or more."""
+    seconds = num_bytes / _BYTES_PER_SECOND + num_shards * _SECONDS_PER_SHARD
+    return max(1, min(num_shards, int(seconds / _SECONDS_WORTH_A_WORKER)))
+
+
+class _Worker:
+    """One worker process, seen from its parent."""
+
+    def __init__(self, keep_open: Sequence[int]) -> None:
+        self.task: ShardTask | None = None
+        self.ready = False
+        self.connection, other = Pipe()
+        with other:
+            code = _PROGRAM.format(path=sys.path, descriptor=other.fileno())
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(other.fileno(), *keep_open),
+                # Several share a GPU: none may take all of its memory at once.
+                env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ},
+            )
+
+    def begin(self, task: ShardTask) -> None:
+        """Have it do ``task``."""
+        self.task = task
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(task)  # If it is gone, the next recv says so.
+
+    def end(self) -> int:
+        """End the process at once, remove what it left, and return its exit code."""
+        self._process.kill()
+        code = self._process.wait()
+        self.connection.close()
+        if self.task is not None:
+            remove_siblings(Path(self.task.destination).parent, self._process.pid)
+        return code
+
+
+def _take_in(message: object, worker: _Worker, on_progress: OnProgress) -> Results:
+    """Deal with what a worker sent: that it is ready, how far it is, a report, or an error."""
+    if isinstance(message, Exception):
+        raise message
+    if worker.task is None:
+        worker.ready = True
+    elif isinstance(message, ShardReport):
+        yield worker.task, message
+        worker.task = None
+    elif isinstance(message, tuple):
+        on_progress(worker.task, *message)
+
+
+def _after_crash(worker: _Worker, pending: deque[ShardTask], retried: set[str]) -> Results:
+    """Have the task of a worker that died tried again; at the second time, give it up."""
+    code, task = worker.end(), worker.task
+    if not worker.ready:
+        raise L2NormError(f"a worker process can't be started (it ended with {code})")
+    if task is None:
+        return
+    if task.name in retried:
+        yield task, failed(task, crash_message(task.source, code))
+    else:
+        retried.add(task.name)
+        pending.append(task)

@@ -1,0 +1,425 @@
+"""One shard of a store: what is to be done with it, doing it, and what became of it.
+
+A :class:`ShardTask` is small and can be pickled. :func:`run_shard` needs nothing else, so it
+can run in any process on any machine that sees the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from l2cli.errors import (
+    BackendError,
+    DestinationError,
+    FormatError,
+    L2NormError,
+    NoArrayError,
+    OtherArraysError,
+    SourceError,
+    is_disk_full,
+)
+from l2cli.filesystem.atomic import replacing
+from l2cli.filesystem.siblings import sibling_prefix
+from l2cli.formats.registry import by_word, detect
+from l2cli.io.destination import FileDestination
+from l2cli.io.resolve import Route, check_name, wanted_kind
+from l2cli.io.source import FileSource, open_source
+from l2cli.io.survey import survey_shard
+from l2cli.normalization.file import normalize
+from l2cli.store.rewriting import rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from l2cli.formats.registry import Format
+    from l2cli.io.survey import FoundArray, ShardChoice
+    from l2cli.options import NormalizeOptions
+    from l2cli.report import Report
+
+    Action = Literal["normalize", "copy", "link", "survey", "rewrite"]
+    Fingerprint = tuple[int, int]
+    Status = Literal[
+        "done",
+        "copied",
+        "rewritten",
+        "bystander",
+        "not read",
+        "skipped",
+        "left out",
+        "failed",
+        "surveyed",
+    ]
+
+_FINE_TICK, _COARSE_TICK = 20_000_000, 2_000_000_000
+"""How far, in nanoseconds, a file system's clock may lag: by the tick, or on FAT by 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """What is to be done with one file of a store.
+
+    Attributes
+    ----------
+    name
+        Its path in the store.
+    action
+        ``normalize`` what is in it (or copy it, if it turns out to hold no array), ``copy`` it,
+        make a ``link`` like it, only tell what would be taken from it (``survey``), or
+        ``rewrite`` it for the shards that it describes, when they are done.
+    fingerprint
+        Size in bytes and time of change in nanoseconds of the source.
+    copy_destination
+        Where a copy of it goes, under its own name; empty where that is ``destination``.
+    source_format, destination_format
+        As for :func:`~l2cli.io.resolve.find_route`. Unless ``required``, a file that isn't of
+        ``source_format`` is copied.
+    root
+        The real path of the folder outside of which nothing may be written; empty for none.
+    stage
+        Leave the result in a temporary sibling, and say which: who runs the store publishes it.
+    required
+        The user named this very file, so it has to hold an array.
+    only_arrays
+        Write nothing where it turns out to hold no array.
+    norms
+        Where the norms go that the rows had, an ``.npy``; empty for nowhere.
+    choice
+        What is normalized in it; ``None`` to choose as for a file that is alone.
+    """
+
+    name: str
+    source: str
+    destination: str
+    action: Action
+    fingerprint: Fingerprint
+    options: NormalizeOptions
+    copy_destination: str = ""
+    source_format: str | None = None
+    destination_format: str | None = None
+    root: str = ""
+    link: str = ""
+    in_place: bool = False
+    stage: bool = False
+    overwrite: bool = False
+    required: bool = False
+    only_arrays: bool = False
+    dry_run: bool = False
+    norms: str = ""
+    choice: ShardChoice | None = None
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the source."""
+        return self.fingerprint[0] if self.action != "link" else 0
+
+    def path_of(self, status: Status) -> str:
+        """Return where the result is, if the task ended so."""
+        return self.destination if status == "done" else self.copy_destination or self.destination
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What became of one file of a store.
+
+    Attributes
+    ----------
+    status
+        ``done`` (normalized), ``rewritten`` (it describes shards that were),
+        ``copied`` (it holds no vectors), ``bystander`` (it holds arrays
+        that are not the store's vectors), ``not read`` (of a format that is not read),
+        ``skipped`` (dealt with by an earlier run), ``left out`` (it holds no vectors, and only
+        those are wanted) or ``failed``. A bystander and what is not read are copied, unless only
+        arrays are wanted.
+    error
+        Why it failed: one line that names it.
+    reason
+        Why it is a bystander.
+    report
+        Of the normalization, if there was one.
+    result
+        Size and time of change of what was written.
+    digest
+        Content hash of the source, where its time of change is too young to tell all changes.
+    staged
+        The temporary sibling that holds the result, if it is not published yet.
+    found
+        What would be taken from it, where that was the task.
+    disk_full
+        Whether it failed because there is no room left, so that no shard would fare better.
+    """
+
+    name: str
+    status: Status
+    num_bytes: int
+    error: str = ""
+    report: Report | None = None
+    result: Fingerprint | None = None
+    digest: str = ""
+    staged: str = ""
+    traceback: str = ""
+    reason: str = ""
+    found: tuple[FoundArray, ...] = ()
+    disk_full: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it."""
+        held = {"shard": self.name, "status": self.status, "file_bytes": self.num_bytes}
+        if self.error:
+            held["error"] = self.error
+        if self.reason:
+            held["reason"] = self.reason
+        return held | (self.report.as_dict() if self.report else {})
+
+
+def failed(task: ShardTask, message: str, cause: BaseException | None = None) -> ShardReport:
+    """Return the report of a task that came to nothing.
+
+    Parameters
+    ----------
+    cause
+        The error that it came to nothing by, if there was one.
+    """
+    return ShardReport(
+        task.name,
+        "failed",
+        task.num_bytes,
+        error=message,
+        traceback="".join(traceback.format_exception(cause)) if cause else "",
+        disk_full=is_disk_full(cause),
+    )
+
+
+def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = None) -> ShardReport:
+    """Do what ``task`` says. Whatever is wrong with the shard itself ends in its report.
+
+    Raises
+    ------
+    BackendError
+        Where the backend or the device isn't there: no shard would fare better.
+    """
+    try:
+        return _run(task, progress)
+    except BackendError:
+        raise
+    except L2NormError as exc:
+        message = str(exc)
+        if not any(path in message for path in (task.source, task.destination)):
+            message = f"{task.source}: {message}"
+        return failed(task, message, exc)
+    except Exception as exc:
+        message = f"{task.source}: unexpected {type(exc).__name__}: {exc}; --debug shows where"
+        if is_disk_full(exc):
+            message = f"{task.destination} can't be written: {exc}"
+        return failed(task, message, exc)
+
+
+def is_native(task: ShardTask) -> bool:
+    """Whether a C library is to parse the source, told by its first bytes, whatever its name."""
+    if task.action == "rewrite":
+        return task.source.endswith("_metadata")  # a Parquet file; the others are JSON
+    try:
+        kind = _source_kind(task) if task.action in ("normalize", "survey") else None
+    except L2NormError:
+        return False
+    return kind is not None and kind.native
+
+
+def fingerprint(path: str) -> Fingerprint | None:
+    """Return size and time of change of what stands at ``path``; ``None`` for nothing."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def digest(path: str) -> str:
+    """Return the content hash of the file at ``path``."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardReport:
+    if task.root and task.action != "survey":
+        _keep_inside(task)
+    if task.action == "link":
+        return _link(task)
+    if task.action == "rewrite":
+        return _rewrite(task)
+    kind = None if task.action == "copy" else _source_kind(task)
+    if kind is None:
+        return _without_vectors(task, "not read")
+    try:
+        return _survey(task, kind) if task.action == "survey" else _normalize(task, kind, progress)
+    except OtherArraysError as exc:
+        if task.required:
+            raise
+        return _without_vectors(task, "bystander", str(exc))
+    except NoArrayError:
+        if task.required:
+            raise
+        return _without_vectors(task, "copied")
+
+
+def _survey(task: ShardTask, kind: Format) -> ShardReport:
+    with open_source(Path(task.source), kind, task.options) as reader:
+        found = survey_shard(reader, task.options)
+    return ShardReport(task.name, "surveyed", task.num_bytes, found=found)
+
+
+def _without_vectors(task: ShardTask, status: Status, reason: str = "") -> ShardReport:
+    """Copy what is not normalized, unless it is to be left where it is."""
+    if task.action == "survey":
+        return ShardReport(task.name, status, task.num_bytes, reason=reason)
+    if task.only_arrays or task.in_place:
+        left: Status = "left out" if status == "copied" else status
+        return ShardReport(task.name, left, task.num_bytes, reason=reason)
+    return _copy(task, status, reason)
+
+
+def _keep_inside(task: ShardTask) -> None:
+    """Refuse a destination that a link would lead out of the destination's folder."""
+    parent = os.path.dirname(task.destination)
+    expected = os.path.join(task.root, os.path.dirname(task.name))
+    if os.path.realpath(parent) != os.path.normpath(expected):
+        raise DestinationError(f"{parent} is a link out of the destination; remove it")
+    for path in {task.destination, task.path_of("copied")}:
+        if os.path.islink(path) and not (task.dry_run or task.in_place):
+            os.unlink(path)  # It would be followed, perhaps to outside.
+
+
+def _source_kind(task: ShardTask) -> Format | None:
+    """Return the format of the source; ``None`` where it isn't the one that was asked for."""
+    source = Path(task.source)
+    if task.source_format is None:
+        return detect(source)
+    kind = by_word(task.source_format)
+    if not task.required:
+        try:
+            found = detect(source)
+        except FormatError:
+            found = None
+        return kind if found is kind else None
+    return kind
+
+
+def _normalize(
+    task: ShardTask, kind: Format, progress: Callable[[int, int], None] | None
+) -> ShardReport:
+    if not task.destination_format:
+        check_name(Path(task.source), kind)
+    young = _is_young(task.fingerprint)
+    destination, staged = _staged(task)
+    route = _route(task, kind, destination)
+    report = normalize(
+        route, task.options, choice=task.choice, dry_run=task.dry_run, progress=progress
+    )
+    report.destination = task.destination
+    if report.already_unit == "left":
+        destination, staged = Path(task.source), ""
+    return ShardReport(
+        task.name,
+        "done",
+        task.num_bytes,
+        report=report,
+        result=fingerprint(str(destination)),
+        digest=digest(task.source) if young and not task.in_place else "",
+        staged=staged,
+    )
+
+
+def _staged(task: ShardTask) -> tuple[Path, str]:
+    """Return where the result goes, and that again where it isn't published yet."""
+    destination = Path(task.destination)
+    if not task.stage or task.dry_run:
+        return destination, ""
+    destination = destination.with_name(f"{sibling_prefix(os.getpid())}staged")
+    return destination, str(destination)
+
+
+def _rewrite(task: ShardTask) -> ShardReport:
+    source, young = Path(task.source), _is_young(task.fingerprint)
+    destination, staged = _staged(task)
+    if not task.dry_run:
+        with replacing(destination, like=source, overwrite=True) as sibling:
+            rewrite(source, sibling, Path(task.destination).parent, task.options)
+    return ShardReport(
+        task.name,
+        "rewritten",
+        task.num_bytes,
+        result=fingerprint(str(destination)),
+        digest=digest(task.source) if young and not task.in_place else "",
+        staged=staged,
+    )
+
+
+def _route(task: ShardTask, kind: Format, destination: Path) -> Route:
+    """Return the route of a shard. Its name says nothing of its format, nor of that to write."""
+    to = by_word(task.destination_format) if task.destination_format else None
+    to = wanted_kind(to, kind)
+    target = FileDestination(destination, overwrite=task.overwrite or task.in_place)
+    if not (task.dry_run and task.root):  # Its folder may not be there yet.
+        target.check(to)
+    norms = None
+    if task.norms:
+        norms = FileDestination(Path(task.norms), overwrite=True)
+        if not task.dry_run:
+            os.makedirs(os.path.dirname(task.norms), exist_ok=True)
+    return Route(FileSource(Path(task.source), kind), target, to, task.in_place, norms)
+
+
+def _copy(task: ShardTask, status: Status, reason: str) -> ShardReport:
+    source, young = Path(task.source), _is_young(task.fingerprint)
+    destination = Path(task.path_of(status))
+    if not task.dry_run:
+        try:
+            _copy_file(source, destination, overwrite=task.overwrite)
+        except OSError as exc:
+            what = f"{source} can't be copied to {destination}"
+            raise SourceError(f"{what}: {exc.strerror or exc}") from exc
+    return ShardReport(
+        task.name,
+        status,
+        task.num_bytes,
+        result=fingerprint(str(destination)),
+        digest=digest(task.source) if young else "",
+        reason=reason,
+    )
+
+
+def _copy_file(source: Path, destination: Path, *, overwrite: bool) -> None:
+    before = source.stat()
+    with replacing(destination, like=source, overwrite=overwrite) as sibling:
+        shutil.copyfile(source, sibling)
+        after = source.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise SourceError(f"{source} changed while it was copied; run again")
+        os.utime(sibling, ns=(after.st_atime_ns, after.st_mtime_ns))
+
+
+def _link(task: ShardTask) -> ShardReport:
+    if not task.dry_run:
+        destination = Path(task.destination)
+        sibling = destination.with_name(f"{sibling_prefix(os.getpid())}link")
+        try:
+            with suppress(FileNotFoundError):
+                sibling.unlink()
+            sibling.symlink_to(task.link)
+            sibling.replace(destination)
+        except OSError as exc:
+            raise DestinationError(f"{destination} can't be made: {exc.strerror or exc}") from exc
+    return ShardReport(task.name, "copied", 0, result=fingerprint(task.destination))
+
+
+def _is_young(source: Fingerprint) -> bool:
+    """Whether the source may change again without a new time of change."""
+    tick = _FINE_TICK if source[1] % 1_000_000_000 else _COARSE_TICK
+    return time.time_ns() - source[1] < tick
