@@ -119,7 +119,7 @@ class Batch:
     norms
         Of rows that were normalized, the float64 norms that they had: of the shape of ``rows``
         without the axes that a vector lies along. ``None`` where they aren't kept.
-    carry
+    context
         What the format must hand from its reader to its writer.
     """
 
@@ -131,7 +131,7 @@ class Batch:
     first_null: int | None = None
     incomplete: np.ndarray[Any, Any] | None = None
     norms: np.ndarray[Any, Any] | None = None
-    carry: Any = field(default=None, repr=False)
+    context: Any = field(default=None, repr=False)
 
     def row_number(self, index: int) -> int:
         """Return the row number in the array of ``rows[index]``."""

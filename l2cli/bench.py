@@ -17,7 +17,7 @@ from l2cli.errors import BackendError, DestinationError, L2NormError, OptionErro
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import is_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
-from l2cli.formats.registry import by_word, fresh_writer
+from l2cli.formats.registry import by_word, new_file_writer
 from l2cli.graph.backends.load import BACKENDS, choose_backend, is_installed
 from l2cli.options import NormalizeOptions
 from l2cli.runtime.processors import num_processors
@@ -220,7 +220,7 @@ def _make_file(path: Path, kind: Format, dtype: str, num_bytes: int) -> None:
     generator = np.random.default_rng(0)
     with (
         replacing(path, like=None, overwrite=True) as sibling,
-        fresh_writer(kind)(sibling, {array.name: array}) as writer,
+        new_file_writer(kind)(sibling, {array.name: array}) as writer,
     ):
         for start, stop in windows(array.num_rows, rows_per_batch(array, None)):
             rows = generator.standard_normal((stop - start, DIM)).astype(dtype)

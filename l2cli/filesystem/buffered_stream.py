@@ -25,8 +25,8 @@ class Readable(Protocol):
         """Read what is there into ``buffer``, at most its length; 0 at the end."""
 
 
-class Inlet(io.RawIOBase):
-    """A stream whose beginning may be read more than once, until :meth:`settle`.
+class BufferedStream(io.RawIOBase):
+    """A stream whose beginning may be read more than once, until :meth:`stop_buffering`.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Inlet(io.RawIOBase):
         self._raw = raw
         self._kept = bytearray()
         self._position = 0
-        self._settled = False
+        self._is_read_once = False
         self.ended = False
 
     def readable(self) -> bool:
@@ -56,7 +56,7 @@ class Inlet(io.RawIOBase):
             count = self._raw.readinto(view) or 0
         except OSError as exc:
             raise SourceError(f"can't be read: {exc.strerror or exc}") from exc
-        if not self._settled:
+        if not self._is_read_once:
             self._kept += view[:count]
             self._position += count
         self.ended = self.ended or (count == 0 < len(view))
@@ -90,19 +90,19 @@ class Inlet(io.RawIOBase):
 
     def unread(self, content: bytes) -> None:
         """Put back what was read last: it is read again next."""
-        if self._settled:
+        if self._is_read_once:
             self._kept[: self._position] = content
             self._position = 0
         else:
             self._position -= len(content)
 
-    def settle(self) -> None:
+    def stop_buffering(self) -> None:
         """Keep nothing from here on: what follows is read once."""
-        self._settled = True
+        self._is_read_once = True
 
 
 @contextlib.contextmanager
-def spooled(inlet: Inlet, *, named: bool) -> Iterator[Path]:
+def in_temporary_file(stream: BufferedStream, *, named: bool) -> Iterator[Path]:
     """Yield a file that holds the whole stream while the block runs.
 
     Parameters
@@ -111,10 +111,10 @@ def spooled(inlet: Inlet, *, named: bool) -> Iterator[Path]:
         As for :func:`~l2cli.filesystem.atomic.temporary_file`.
     """
     with temporary_file(named=named) as path:
-        inlet.rewind()
-        inlet.settle()
+        stream.rewind()
+        stream.stop_buffering()
         with temporary_errors(), path.open("wb") as spool:
-            shutil.copyfileobj(inlet, spool, 2**20)
+            shutil.copyfileobj(stream, spool, 2**20)
         yield path
 
 

@@ -38,7 +38,7 @@ class _Resource(ABC):
         self.close()
 
 
-_ONLY_READ = frozenset({"arrays", "group", "batches", "is_quick", "leftovers", "table"})
+_ONLY_READ = frozenset({"arrays", "group", "batches", "is_quick", "dropped", "table"})
 """The methods of a reader in which nothing is written."""
 
 
@@ -111,7 +111,7 @@ class Reader(_Resource):
         """Open a writer that writes front to back, or return ``None`` where that can't be."""
         return None
 
-    def leftovers(self, taken: Collection[str]) -> list[str]:
+    def dropped(self, taken: Collection[str]) -> list[str]:
         """Name what the container holds besides the arrays called ``taken``."""
         names = [array.name for array in self.arrays()]
         globs = [name for name in taken if name not in names]

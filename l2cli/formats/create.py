@@ -18,7 +18,7 @@ UNNAMED = "embedding"
 """What a container calls the array of a file that has no names."""
 
 
-class FreshWriter(Writer):
+class NewFileWriter(Writer):
     """A new container of arrays.
 
     Parameters

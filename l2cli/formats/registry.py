@@ -16,9 +16,9 @@ from l2cli.errors import DestinationError, FormatError, OptionError, SourceError
 from l2cli.formats.hints import describe
 
 if TYPE_CHECKING:
-    from l2cli.filesystem.buffered_stream import Inlet
+    from l2cli.filesystem.buffered_stream import BufferedStream
     from l2cli.formats.base import Reader
-    from l2cli.formats.create import FreshWriter
+    from l2cli.formats.create import NewFileWriter
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Format:
         What its files begin with, one of these.
     reader
         ``module:class`` of its reader.
-    fresh
+    create
         ``module:class`` of the writer of files that are like no source.
     parameters
         Which of :func:`open_reader`'s options its readers take.
@@ -43,7 +43,7 @@ class Format:
     pipes
         Whether it makes sense to write it to a pipe.
     is_table
-        Whether its readers give :class:`~l2cli.formats.tabular.table.Table`, and its fresh
+        Whether its readers give :class:`~l2cli.formats.tabular.table.Table`, and its new-file
         writer takes one.
     extend
         ``module:function`` that adds an array of norms to a file of its own; empty for none.
@@ -58,7 +58,7 @@ class Format:
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
     reader: str
-    fresh: str
+    create: str
     parameters: tuple[str, ...] = ()
     native: bool = False
     stream_magic: bytes = b""
@@ -86,7 +86,7 @@ FORMATS = (
         (".npy",),
         (b"\x93NUMPY",),
         "npy.reader:NpyReader",
-        "npy.create:FreshNpyWriter",
+        "npy.create:NewNpyWriter",
         ("assume_bfloat16",),
         stream_magic=b"\x93NUMPY",
         stream_reader="npy.reader:NpyStreamReader",
@@ -98,7 +98,7 @@ FORMATS = (
         (".npz",),
         (b"PK\x03\x04", b"PK\x05\x06"),
         "npz.reader:NpzReader",
-        "npz.create:FreshNpzWriter",
+        "npz.create:NewNpzWriter",
         ("assume_bfloat16",),
         extend="npz.create:add_member",
     ),
@@ -107,7 +107,7 @@ FORMATS = (
         (".h5", ".hdf5", ".hdf", ".h5ad", ".he5"),
         (b"\x89HDF\r\n\x1a\n",),
         "hdf5.reader:Hdf5Reader",
-        "hdf5.create:FreshHdf5Writer",
+        "hdf5.create:NewHdf5Writer",
         ("allow_external",),
         native=True,
         extend="hdf5.add_norms:add_dataset",
@@ -118,7 +118,7 @@ FORMATS = (
         (".parquet", ".pq", ".parq"),
         (b"PAR1", b"PARE"),
         "parquet.reader:ParquetReader",
-        "parquet.create:FreshParquetWriter",
+        "parquet.create:NewParquetWriter",
         native=True,
         extend="parquet.add_norms:add_column",
         pipes=True,
@@ -129,7 +129,7 @@ FORMATS = (
         (".arrow", ".feather", ".ipc"),
         (b"ARROW1",),
         "arrow.reader:ArrowReader",
-        "arrow.create:FreshArrowWriter",
+        "arrow.create:NewArrowWriter",
         native=True,
         stream_magic=_ARROW_STREAM_MAGIC,
         stream_reader="arrow.reader:ArrowStreamReader",
@@ -141,7 +141,7 @@ FORMATS = (
         (".arrows", ".arrow", ".ipc"),
         (_ARROW_STREAM_MAGIC,),
         "arrow.reader:ArrowReader",
-        "arrow.create:FreshArrowStreamWriter",
+        "arrow.create:NewArrowStreamWriter",
         native=True,
         stream_magic=_ARROW_STREAM_MAGIC,
         stream_reader="arrow.reader:ArrowStreamReader",
@@ -191,7 +191,7 @@ def detect(path: Path) -> Format:
     raise FormatError(f"{path} is {name}{what or _unknown(start)}")
 
 
-def detect_stream(inlet: Inlet, label: str) -> Format:
+def detect_stream(stream: BufferedStream, label: str) -> Format:
     """Return the format of a stream, by its first bytes, which stay to be read.
 
     Raises
@@ -199,7 +199,7 @@ def detect_stream(inlet: Inlet, label: str) -> Format:
     FormatError
         Where it is of no format that can be read; the message says what it seems to be.
     """
-    start = inlet.peek(_START_BYTES)
+    start = stream.peek(_START_BYTES)
     for kind in FORMATS:
         if start.startswith(kind.magic):
             return kind
@@ -266,7 +266,7 @@ def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat
 
 
 def open_stream_reader(
-    inlet: Inlet, label: str, kind: Format, *, allow_external: bool, assume_bfloat16: bool
+    stream: BufferedStream, label: str, kind: Format, *, allow_external: bool, assume_bfloat16: bool
 ) -> Reader | None:
     """Open a stream of ``kind`` to be read front to back; ``None`` where that can't be.
 
@@ -277,17 +277,17 @@ def open_stream_reader(
     allow_external, assume_bfloat16
         As for :func:`open_reader`.
     """
-    if not kind.stream_reader or inlet.peek(len(kind.stream_magic)) != kind.stream_magic:
+    if not kind.stream_reader or stream.peek(len(kind.stream_magic)) != kind.stream_magic:
         return None
     options = {"allow_external": allow_external, "assume_bfloat16": assume_bfloat16}
     reader = _load(kind.stream_reader)
-    opened: Reader = reader(inlet, label, **{key: options[key] for key in kind.parameters})
+    opened: Reader = reader(stream, label, **{key: options[key] for key in kind.parameters})
     return opened
 
 
-def fresh_writer(kind: Format) -> type[FreshWriter]:
+def new_file_writer(kind: Format) -> type[NewFileWriter]:
     """Return the class that writes files of ``kind`` that are like no source."""
-    writer: type[FreshWriter] = _load(kind.fresh)
+    writer: type[NewFileWriter] = _load(kind.create)
     return writer
 
 

@@ -26,14 +26,14 @@ def tree_sum(terms: Any, axis: int) -> Any:
     axis
         The axis to sum along, 0 or more.
     """
-    leftovers = []
+    dropped = []
     while terms.shape[axis] > 1:  # Without :=, which TensorFlow's AutoGraph warns of.
         length = terms.shape[axis]
         half = length // 2
         if length % 2:
-            leftovers.append(_cut(terms, axis, length - 1, length))
+            dropped.append(_cut(terms, axis, length - 1, length))
         terms = _cut(terms, axis, 0, half) + _cut(terms, axis, half, 2 * half)
-    for leftover in reversed(leftovers):
+    for leftover in reversed(dropped):
         terms = terms + leftover
     return terms
 
@@ -44,19 +44,19 @@ def compensated_tree_sum(terms: Any, axis: int) -> tuple[Any, Any]:
     The pair holds about 106 bits, so that partial sums can be added up in any grouping and
     still round to the same float64.
     """
-    leftovers = []
+    dropped = []
     errors = terms * 0.0
     while terms.shape[axis] > 1:
         length = terms.shape[axis]
         half = length // 2
         if length % 2:
             last = (length - 1, length)
-            leftovers.append((_cut(terms, axis, *last), _cut(errors, axis, *last)))
+            dropped.append((_cut(terms, axis, *last), _cut(errors, axis, *last)))
         terms, errors = add_compensated(
             (_cut(terms, axis, 0, half), _cut(errors, axis, 0, half)),
             (_cut(terms, axis, half, 2 * half), _cut(errors, axis, half, 2 * half)),
         )
-    for leftover in reversed(leftovers):
+    for leftover in reversed(dropped):
         terms, errors = add_compensated((terms, errors), leftover)
     return terms, errors
 

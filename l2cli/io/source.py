@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import OptionError, SourceError
-from l2cli.filesystem.buffered_stream import Inlet, spooled, widen_pipe
+from l2cli.filesystem.buffered_stream import BufferedStream, in_temporary_file, widen_pipe
 from l2cli.filesystem.streams import is_stream, open_input
 from l2cli.formats.errors import reading
 from l2cli.formats.registry import detect, detect_stream, open_reader, open_stream_reader
@@ -108,9 +108,9 @@ class StreamSource(Source):
     ) -> None:
         self.label = label
         widen_pipe(raw)
-        self._inlet = Inlet(raw)
+        self._stream = BufferedStream(raw)
         with reading(label):
-            self.kind = kind or detect_stream(self._inlet, label)
+            self.kind = kind or detect_stream(self._stream, label)
 
     @contextlib.contextmanager
     def opened(
@@ -120,7 +120,9 @@ class StreamSource(Source):
             with named_errors(self.label), reading(self.label):
                 reader = self._stream_reader(options)
             if reader is None or reader.must_seek or must_seek(reader):
-                path = stack.enter_context(spooled(self._inlet, named=self.kind.needs_name))
+                path = stack.enter_context(
+                    in_temporary_file(self._stream, named=self.kind.needs_name)
+                )
                 stack.enter_context(named_errors(self.label, str(path)))
                 reader = stack.enter_context(open_source(path, self.kind, options))
                 reader.notes.append(
@@ -128,7 +130,7 @@ class StreamSource(Source):
                     "because this takes more than one pass over it"
                 )
             else:
-                self._inlet.settle()
+                self._stream.stop_buffering()
                 stack.enter_context(named_errors(self.label))
             yield reader
 
@@ -139,7 +141,7 @@ class StreamSource(Source):
         if options.select and self.kind.numbers_arrays:
             return None
         return open_stream_reader(
-            self._inlet,
+            self._stream,
             self.label,
             self.kind,
             allow_external=options.allow_external,

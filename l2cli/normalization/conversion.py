@@ -16,7 +16,7 @@ from l2cli.arrays import ArraySpec, rows_per_batch
 from l2cli.errors import DestinationError, SelectionError
 from l2cli.filesystem.atomic import temporary_errors, temporary_file
 from l2cli.formats.create import UNNAMED
-from l2cli.formats.registry import fresh_writer
+from l2cli.formats.registry import new_file_writer
 from l2cli.io.source import named_errors, open_source
 from l2cli.report import brief
 
@@ -69,7 +69,7 @@ class Plan(ABC):
         """Open a writer front to back, or return ``None`` where that can't be."""
 
 
-class LikePlan(Plan):
+class RewritePlan(Plan):
     """The source again, but for the rows of the chosen arrays."""
 
     def batches(self, batch_size: int | None) -> Iterator[Batch]:
@@ -82,7 +82,7 @@ class LikePlan(Plan):
         return self.reader.stream_writer(stream, self.outputs)
 
 
-class FreshPlan(Plan):
+class NewFilePlan(Plan):
     """A new container of another format.
 
     Raises
@@ -95,13 +95,13 @@ class FreshPlan(Plan):
 
     def __init__(self, reader: Reader, kind: Format, chosen: Chosen) -> None:
         super().__init__(reader, chosen)
-        self._writer = fresh_writer(kind)
+        self._writer = new_file_writer(kind)
         self._check()
         if self._writer.holds_several:
             beside = [array for array in reader.arrays() if self._can_carry(array)]
             self.arrays += beside
             self.outputs |= {array.name: array for array in beside}
-        left_out = reader.leftovers(self.outputs)
+        left_out = reader.dropped(self.outputs)
         if left_out:
             reader.notes.append(f"left out, as {kind.name} has no place for it: {_named(left_out)}")
         for name, output in self.outputs.items():
@@ -164,9 +164,9 @@ def transcoded(
         Whether the result goes to a pipe; some formats look different there.
     """
     # Known only where it is needed: it loads pyarrow.
-    from l2cli.formats.tabular.table import FreshTableWriter, transcode
+    from l2cli.formats.tabular.table import NewTableWriter, transcode
 
-    writer = cast("type[FreshTableWriter]", fresh_writer(kind))
+    writer = cast("type[NewTableWriter]", new_file_writer(kind))
     with temporary_file() as path:
         table = cast("Any", reader).table()
         target = path.open("wb") if to_stream and writer.streams else path

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 from l2cli.errors import OptionError
 from l2cli.io.resolve import find_route
 from l2cli.io.selection import ANN_NOTE, is_ann_benchmarks, select
-from l2cli.normalization.conversion import FreshPlan, LikePlan, transcoded
+from l2cli.normalization.conversion import NewFilePlan, RewritePlan, transcoded
 from l2cli.options import NormalizeOptions
 from l2cli.report import ArrayReport, Report
 
@@ -267,13 +267,13 @@ def _plan(
     chosen = _choose(reader, options, choice)
     both_tables = kind.is_table and source.is_table
     if kind is source or (both_tables and dry_run):
-        yield LikePlan(reader, chosen)
+        yield RewritePlan(reader, chosen)
     elif both_tables:
         to_stream = route.destination.is_stream
         with transcoded(reader, kind, options, to_stream=to_stream) as table:
-            yield LikePlan(table, _choose(table, options, choice))
+            yield RewritePlan(table, _choose(table, options, choice))
     else:
-        yield FreshPlan(reader, kind, chosen)
+        yield NewFilePlan(reader, kind, chosen)
 
 
 def _choose(reader: Reader, options: NormalizeOptions, choice: ShardChoice | None) -> Chosen:

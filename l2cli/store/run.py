@@ -385,7 +385,7 @@ class _Run:
         self._num_done = 0
         self._partial: dict[str, int] = {}
         self._notes: dict[str, list[str]] = {}
-        self._settled = Settled()
+        self._is_read_once = Settled()
         self.num_normalized = 0
         self.bystanders: dict[str, str] = {}
         self._short: dict[str, int] = {}
@@ -441,7 +441,7 @@ class _Run:
                 continue
             record = self._records.get(task.name)
             if record is not None and record.holds(task):
-                self._settled.add_earlier(task.name, record.status)
+                self._is_read_once.add_earlier(task.name, record.status)
                 self.num_normalized += record.status == "done"
                 self._count_short(task.name, record.num_short)
                 self._count(ShardReport(task.name, "skipped", task.num_bytes))
@@ -451,7 +451,7 @@ class _Run:
     def _rewrite_companions(self, runner: Runner) -> None:
         """Write the files anew that describe shards, once all of those are done."""
         due = []
-        for task, report in self._settled.companions(self._plan.tasks, self._records):
+        for task, report in self._is_read_once.companions(self._plan.tasks, self._records):
             if report is not None:
                 self._count(report)
             else:
@@ -496,7 +496,7 @@ class _Run:
             self.bystanders[report.name] = report.reason
         if report.status != "skipped":
             self._report.num_bytes += report.num_bytes
-        self._settled.add(report)
+        self._is_read_once.add(report)
         if report.report is not None:
             self._count_short(report.name, report.report.num_short)
             for array in report.report.arrays:

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import FormatError
-from l2cli.filesystem.buffered_stream import Inlet
+from l2cli.filesystem.buffered_stream import BufferedStream
 from l2cli.formats.arrow.reader import ArrowReader, ArrowStreamReader
-from l2cli.formats.parquet.create import FreshParquetWriter
+from l2cli.formats.parquet.create import NewParquetWriter
 from l2cli.formats.tabular.table import transcode
 from l2cli.normalization.file import normalize_file
 from tests.formats.arrow_files import END_OF_STREAM, file_of, stream_of
@@ -52,9 +52,9 @@ def doubled_pipe(content: bytes) -> bytes:
     """Double the vectors of what comes in a pipe."""
     target = io.BytesIO()
     target.close = lambda: None  # type: ignore[method-assign]
-    reader = ArrowStreamReader(Inlet(io.BytesIO(content)), "standard input")
+    reader = ArrowStreamReader(BufferedStream(io.BytesIO(content)), "standard input")
     spec = reader.arrays()[1]
-    reader._inlet.settle()
+    reader._stream.stop_buffering()
     writer = reader.stream_writer(target, {"emb": spec})
     assert writer is not None
     for batch in reader.batches([spec], None):
@@ -100,7 +100,7 @@ def test_a_conversion_takes_all_streams(tmp_path: Path) -> None:
     source, destination = tmp_path / "x.arrows", tmp_path / "y.parquet"
     source.write_bytes(stream_of(table(0)) + stream_of(table(1)))
     with ArrowReader(source) as reader:
-        transcode(reader.table(), FreshParquetWriter, destination)
+        transcode(reader.table(), NewParquetWriter, destination)
     assert pq.read_table(destination)["id"].to_pylist() == list(range(20))
 
 
@@ -158,12 +158,12 @@ def test_zeros_behind_the_end_hold_nothing(tmp_path: Path, num_zeros: int) -> No
 def test_a_file_of_streams_is_not_kept_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inlets: list[Inlet] = []
+    inlets: list[BufferedStream] = []
 
-    def spy(raw: Any) -> Inlet:
-        inlets.append(Inlet(raw))
+    def spy(raw: Any) -> BufferedStream:
+        inlets.append(BufferedStream(raw))
         return inlets[-1]
 
-    monkeypatch.setattr("l2cli.formats.arrow.reader.Inlet", spy)
+    monkeypatch.setattr("l2cli.formats.arrow.reader.BufferedStream", spy)
     doubled_file(tmp_path, stream_of(table(0)) + stream_of(table(1)))
     assert [len(each._kept) for each in inlets] == [8]

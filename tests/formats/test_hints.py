@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l2cli.errors import FormatError
-from l2cli.filesystem.buffered_stream import Inlet
+from l2cli.filesystem.buffered_stream import BufferedStream
 from l2cli.formats.hints import describe
 from l2cli.formats.registry import detect, detect_stream
 
@@ -77,9 +77,9 @@ def test_what_is_compressed_under_another_name_is_not_overwritten(tmp_path: Path
 
 
 def test_a_stream_that_is_compressed_says_what_to_put_before(tmp_path: Path) -> None:
-    inlet = Inlet(io.BytesIO(gzip.compress(_npy())))
+    stream = BufferedStream(io.BytesIO(gzip.compress(_npy())))
     with pytest.raises(FormatError, match="is compressed with gzip; put gzip -dc before it"):
-        detect_stream(inlet, "standard input")
+        detect_stream(stream, "standard input")
 
 
 @pytest.mark.parametrize(

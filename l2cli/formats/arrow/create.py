@@ -7,13 +7,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from l2cli.formats.tabular.table import FreshTableWriter, TableSink
+from l2cli.formats.tabular.table import NewTableWriter, TableSink
 
 if TYPE_CHECKING:
     from l2cli.formats.tabular.table import ArrowSchema, RecordBatch
 
 
-class FreshArrowWriter(FreshTableWriter):
+class NewArrowWriter(NewTableWriter):
     """A new Arrow IPC file; a stream where ``target`` is one."""
 
     format_name = "Arrow"
@@ -30,7 +30,7 @@ class FreshArrowWriter(FreshTableWriter):
         return True
 
 
-class FreshArrowStreamWriter(FreshArrowWriter):
+class NewArrowStreamWriter(NewArrowWriter):
     """A new Arrow IPC stream, in a file or in a pipe."""
 
     @classmethod

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from l2cli.arrays import BATCH_BYTES, ArraySpec, Batch
 from l2cli.errors import SelectionError
-from l2cli.filesystem.buffered_stream import Inlet
+from l2cli.filesystem.buffered_stream import BufferedStream
 from l2cli.formats.arrow.footer import FILE_MAGIC, listed_record_batches
 from l2cli.formats.arrow.messages import first_codec
 from l2cli.formats.arrow.streams import file_batches, messages_of_streams, stream_batches
@@ -144,9 +144,9 @@ class ArrowReader(_AnyArrowReader):
             with as_format_error(self.path):
                 opened = _open_file(self._file)
             return file_batches(opened, self.path)
-        inlet = Inlet(self._file)
-        inlet.settle()
-        return stream_batches(inlet, self.path, self._schemas)
+        stream = BufferedStream(self._file)
+        stream.stop_buffering()
+        return stream_batches(stream, self.path, self._schemas)
 
     def close(self) -> None:
         self._file.close()
@@ -157,19 +157,19 @@ class ArrowStreamReader(_AnyArrowReader):
 
     may_wait = True
 
-    def __init__(self, inlet: Inlet, label: str) -> None:
+    def __init__(self, stream: BufferedStream, label: str) -> None:
         super().__init__(Path(label))
-        self._inlet = inlet
+        self._stream = stream
         with as_format_error(self.path):
-            codec = first_codec(inlet)
-            inlet.rewind()
-            schema = pa.ipc.open_stream(inlet).schema
-            inlet.rewind()
+            codec = first_codec(stream)
+            stream.rewind()
+            schema = pa.ipc.open_stream(stream).schema
+            stream.rewind()
             self._describe(schema, Form(is_file=False, codec=codec), None)
 
     def record_batches(self) -> Iterator[Found]:
-        self._inlet.rewind()
-        return stream_batches(self._inlet, self.path, self._schemas)
+        self._stream.rewind()
+        return stream_batches(self._stream, self.path, self._schemas)
 
     def close(self) -> None:
         """Leave the stream to whoever opened it."""

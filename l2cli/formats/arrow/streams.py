@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from l2cli.filesystem.buffered_stream import Inlet
+    from l2cli.filesystem.buffered_stream import BufferedStream
 
 ArrowSchema = Any
 RecordBatch = Any
@@ -39,7 +39,7 @@ class Found:
     stream: int = 0
 
 
-def stream_batches(inlet: Inlet, path: Path, schemas: list[ArrowSchema]) -> Iterator[Found]:
+def stream_batches(file: BufferedStream, path: Path, schemas: list[ArrowSchema]) -> Iterator[Found]:
     """Yield the record batches of all streams, one stream after the other.
 
     Parameters
@@ -49,18 +49,18 @@ def stream_batches(inlet: Inlet, path: Path, schemas: list[ArrowSchema]) -> Iter
     """
     for stream in count():
         with as_format_error(path):
-            opened = pa.ipc.open_stream(inlet)
+            opened = pa.ipc.open_stream(file)
             if stream == len(schemas):
                 schemas.append(opened.schema)
             check_columns(schemas[0], opened.schema, stream)
         yield from _batches_of_one(opened, path, stream)
-        if inlet.ended:
+        if file.ended:
             raise FormatError(f"{path} is cut off: it ends without the mark of the stream's end")
         with as_format_error(path):
-            start = inlet.read(_PREFIX_BYTES)
-            if not begins_stream(start, inlet):
+            start = file.read(_PREFIX_BYTES)
+            if not begins_stream(start, file):
                 return
-        inlet.unread(start)
+        file.unread(start)
 
 
 def _batches_of_one(opened: Any, path: Path, stream: int) -> Iterator[Found]:

@@ -88,7 +88,7 @@ class ArrowWriter(Writer):
     def write(self, batch: Batch) -> None:
         change = self._changes[batch.array.name]
         rows = batch.rows.reshape(len(batch.rows), math.prod(batch.rows.shape[1:]))
-        found, piece = batch.carry.found, batch.carry.piece
+        found, piece = batch.context.found, batch.context.piece
         while self._stream < found.stream:
             self._open_next()
         if piece.start:

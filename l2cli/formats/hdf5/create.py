@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 import h5py
 
-from l2cli.formats.create import FreshWriter
+from l2cli.formats.create import NewFileWriter
 from l2cli.formats.hdf5.errors import writing
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec, Batch
 
 
-class FreshHdf5Writer(FreshWriter):
+class NewHdf5Writer(NewFileWriter):
     """A new HDF5 file. A dataset is made when its first rows tell their length."""
 
     format_name = "HDF5"

@@ -152,7 +152,7 @@ class Place(NamedTuple):
     later: list[bytes]
 
 
-def take_away(file: h5py.File, taken: list[Link]) -> list[Place]:
+def unlink(file: h5py.File, taken: list[Link]) -> list[Place]:
     """Delete links, and return where they were, oldest first."""
     places = [Place(link, _links_after(file, link)) for link in sorted(taken, key=_age)]
     for link in taken:
@@ -161,7 +161,7 @@ def take_away(file: h5py.File, taken: list[Link]) -> list[Place]:
     return places
 
 
-def point_at(file: h5py.File, place: Place, target: h5d.DatasetID) -> None:
+def relink(file: h5py.File, place: Place, target: h5d.DatasetID) -> None:
     """Make a hard link to ``target``, at its old place in the group's creation order."""
     group, leaf = _parent(file, place.link)
     h5o.link(target, group, leaf, _named_in(place.link.encoding))

@@ -86,14 +86,14 @@ class Missing:
             num_null=len(rows) - len(kept),
             first_null=None if is_whole else start + int(live.argmin()),
             incomplete=incomplete,
-            carry=Gaps(rows, mask, live),
+            context=Gaps(rows, mask, live),
         )
 
     def refuse_declared(self, batch: Batch) -> None:
         """Refuse a result that whoever reads it would take for missing."""
         for name, mask in self.declared(batch.rows):
-            if batch.carry is not None:
-                mask &= ~batch.carry.of_results(batch.rows)
+            if batch.context is not None:
+                mask &= ~batch.context.of_results(batch.rows)
             if mask.any():
                 position = tuple(np.argwhere(mask)[0])
                 raise RowError(

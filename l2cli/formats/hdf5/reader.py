@@ -91,13 +91,13 @@ class Hdf5Reader(Reader):
         """Copy the file to ``path`` and open the copy."""
         return Hdf5Writer(self, path, outputs)
 
-    def leftovers(self, taken: Collection[str]) -> list[str]:
+    def dropped(self, taken: Collection[str]) -> list[str]:
         """Name the other datasets, and the attributes of the file and of those that are taken."""
         with translated(self.path):
             paths = dict.fromkeys(self.location(name)[0] for name in taken)
             owners = [self.file, *(self.file[path] for path in paths)]
             attributes = [f"attribute '{name}'" for owner in owners for name in owner.attrs]
-        return super().leftovers(taken) + attributes
+        return super().dropped(taken) + attributes
 
     def close(self) -> None:
         """Close the file."""

@@ -107,7 +107,7 @@ class Hdf5Writer(Writer):
                 self._name, self._rows = name, self._open_rows(name)
             if name in self._missing:
                 self._missing[name].refuse_declared(batch)
-            rows = batch.carry.filled(batch.rows) if batch.carry else batch.rows
+            rows = batch.context.filled(batch.rows) if batch.context else batch.rows
             self._rows.write(batch.start, rows)
         self._num_written[name] += len(rows)
 

@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from l2cli.filesystem.byte_ranges import byte_view
-from l2cli.formats.create import FreshWriter
-from l2cli.formats.npy.header import NpyHeader, fresh_header
+from l2cli.formats.create import NewFileWriter
+from l2cli.formats.npy.header import NpyHeader, new_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec, Batch
 
 
-class FreshNpyWriter(FreshWriter):
+class NewNpyWriter(NewFileWriter):
     """A new ``.npy``. Its header waits for the first rows, which tell their length."""
 
     format_name = "npy"
@@ -47,5 +47,5 @@ class FreshNpyWriter(FreshWriter):
     def _begin(self, name: str) -> None:
         if self._header is None:
             array = self.settled(name)
-            self._header = fresh_header(array.dtype, tuple(n or 0 for n in array.shape))
+            self._header = new_header(array.dtype, tuple(n or 0 for n in array.shape))
             self._file.write(self._header.raw)

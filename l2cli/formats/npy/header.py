@@ -141,7 +141,7 @@ class NpyHeader:
         return MAGIC + bytes(self.version) + len(body).to_bytes(length_bytes, "little") + body
 
 
-def fresh_header(dtype: str, shape: tuple[int, ...]) -> NpyHeader:
+def new_header(dtype: str, shape: tuple[int, ...]) -> NpyHeader:
     """Return the header of a new array, as ``numpy.save`` would write it."""
     descr = "<V2" if dtype == "bfloat16" else numpy_dtype(dtype).newbyteorder("<").str
     header = NpyHeader(b"", (1, 0), descr, False, shape)

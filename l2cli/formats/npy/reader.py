@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from l2cli.arrays import ArraySpec, Batch
-    from l2cli.filesystem.buffered_stream import Inlet
+    from l2cli.filesystem.buffered_stream import BufferedStream
 
     Array = np.ndarray[Any, Any]
 
@@ -92,9 +92,9 @@ class NpyReader(_AnyNpyReader):
         stop = self._size if stop is None else stop
         copy_range(self._file.fileno(), target, start, stop, str(self.path))
 
-    def leftovers(self, taken: Collection[str]) -> list[str]:
+    def dropped(self, taken: Collection[str]) -> list[str]:
         extra = self._num_extra()
-        return super().leftovers(taken) + ([f"{extra:,} bytes after the array"] if extra else [])
+        return super().dropped(taken) + ([f"{extra:,} bytes after the array"] if extra else [])
 
     def close(self) -> None:
         self._file.close()
@@ -143,11 +143,13 @@ class NpyStreamReader(_AnyNpyReader):
 
     may_wait = True
 
-    def __init__(self, inlet: Inlet, label: str, *, assume_bfloat16: bool = False) -> None:
+    def __init__(
+        self, stream: BufferedStream, label: str, *, assume_bfloat16: bool = False
+    ) -> None:
         super().__init__(Path(label))
-        self._inlet = inlet
+        self._stream = stream
         self._after = b""
-        header = parse_header(inlet, label, assume_bfloat16=assume_bfloat16)
+        header = parse_header(stream, label, assume_bfloat16=assume_bfloat16)
         self.stored = [StoredArray(header)]
         self.must_seek = header.fortran_order
         self._set_min_rank()
@@ -159,7 +161,7 @@ class NpyStreamReader(_AnyNpyReader):
         is read from a file.
         """
         yield from super().batches(arrays, batch_size)
-        self._after = self._inlet.read(len(MAGIC))
+        self._after = self._stream.read(len(MAGIC))
         if self._after == MAGIC:
             raise SelectionError(
                 f"{self.path} holds another array behind the first; choose with -s: '*' takes "
@@ -172,7 +174,7 @@ class NpyStreamReader(_AnyNpyReader):
         while block:
             target.write(block)
             num_extra += len(block)
-            block = self._inlet.read(_BLOCK_BYTES)
+            block = self._stream.read(_BLOCK_BYTES)
         if num_extra:
             self.notes.append(f"{num_extra:,} bytes after the array stay as they are")
 
@@ -182,7 +184,7 @@ class NpyStreamReader(_AnyNpyReader):
     def _rows(self, stored: StoredArray, start: int, stop: int) -> Array:
         header = stored.header
         rows = empty_rows((stop - start, *header.shape[1:]), header.stored_dtype)
-        count = self._inlet.fill(byte_view(rows))
+        count = self._stream.fill(byte_view(rows))
         if count < rows.nbytes:
             came = start * (rows.nbytes // len(rows)) + count
             raise FormatError(

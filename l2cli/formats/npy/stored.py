@@ -94,7 +94,7 @@ class StoredArray:
             stored = read(start, stop)
             for array in chosen:
                 if self.has_records:
-                    yield Batch(array, self._rows(stored, array.name), start, carry=stored)
+                    yield Batch(array, self._rows(stored, array.name), start, context=stored)
                 else:
                     yield Batch(array, stored, start)
 
@@ -153,7 +153,7 @@ class RowAssembler:
         if not self.stored.has_records:
             return batch.rows
         if self._records is None:
-            self._records, self._missing = self._copied(batch.carry), set(self.names)
+            self._records, self._missing = self._copied(batch.context), set(self.names)
         name = batch.array.name
         target = self._records[self.stored.field_name(name)]
         rows = batch.rows.astype(self._fields[name].stored_dtype, copy=False)

@@ -9,8 +9,8 @@ import numpy as np
 
 from l2cli.errors import DestinationError
 from l2cli.filesystem.byte_ranges import byte_view
-from l2cli.formats.create import FreshWriter
-from l2cli.formats.npy.header import fresh_header
+from l2cli.formats.create import NewFileWriter
+from l2cli.formats.npy.header import new_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec, Batch
 
 
-class FreshNpzWriter(FreshWriter):
+class NewNpzWriter(NewFileWriter):
     """A new ``.npz``, its members stored. A member begins when its first rows come."""
 
     format_name = "npz"
@@ -53,7 +53,7 @@ class FreshNpzWriter(FreshWriter):
         while self._member is None or name in self._waiting:
             self._close_member()
             array = self.settled(self._waiting.pop(0))
-            header = fresh_header(array.dtype, tuple(n or 0 for n in array.shape))
+            header = new_header(array.dtype, tuple(n or 0 for n in array.shape))
             self._member = self._archive.open(f"{array.name}.npy", "w", force_zip64=True)
             self._member.write(header.raw)
         return self._member

@@ -127,7 +127,7 @@ class NpzReader(Reader):
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> NpzWriter:
         return NpzWriter(path, self, outputs)
 
-    def leftovers(self, taken: Collection[str]) -> list[str]:
+    def dropped(self, taken: Collection[str]) -> list[str]:
         names = {info.filename: name for name, info in self.members.items()}
         left: list[str] = []
         for filename in self.archive.namelist():

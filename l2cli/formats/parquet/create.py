@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from l2cli.formats.tabular.table import FreshTableWriter, TableSink
+from l2cli.formats.tabular.table import NewTableWriter, TableSink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ _GROUP_BYTES = 64 * 2**20
 """Of one row group, which waits in memory for its last row."""
 
 
-class FreshParquetWriter(FreshTableWriter):
+class NewParquetWriter(NewTableWriter):
     """A new Parquet file."""
 
     format_name = "Parquet"

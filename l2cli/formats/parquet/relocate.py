@@ -1,7 +1,7 @@
 """What must change in the metadata of column chunks that moved within the file.
 
 Offsets count from the beginning of the file, so all of them shift. Besides its pages a column
-chunk may own *annexes* elsewhere in the file: a Bloom filter, a column index and an offset index.
+chunk may own *indexes* elsewhere in the file: a Bloom filter, a column index and an offset index.
 They follow it where its values stayed as they were. Where the values are others now, the indexes
 are made anew and the Bloom filter is dropped.
 """
@@ -118,7 +118,7 @@ class Annexes:
         self._found: list[_Annex] = []
 
     def add(self, chunk: Chunk, moved: Struct, start: int) -> None:
-        """Remember the annexes of a chunk. ``moved`` is changed when they are written."""
+        """Remember the indexes of a chunk. ``moved`` is changed when they are written."""
         for field_id in _INDEXES:
             if field_id in moved:
                 place = integer(moved, field_id), integer(moved, field_id + 1)

@@ -96,12 +96,12 @@ class ParquetWriter(Writer):
             self._file.write(MAGIC)
             self._resources = stack.pop_all()
         self._groups: list[Struct] = []
-        self._annexes = Annexes()
+        self._indexes = Annexes()
         self._results: list[Array] = []
         self._start_group()
 
     def write(self, batch: Batch) -> None:
-        number, piece = batch.carry
+        number, piece = batch.context
         rows = batch.rows.reshape(len(batch.rows), math.prod(batch.rows.shape[1:]))
         change = self._changes[batch.array.name]
         self._collect(piece, rows, change.dtype)
@@ -117,7 +117,7 @@ class ParquetWriter(Writer):
         while len(self._groups) < len(self._footer.row_groups):
             self._complete_chunk()
         with as_format_error(self._source_path):
-            self._annexes.write(self._source, self._file)
+            self._indexes.write(self._source, self._file)
         groups = LIST, Items(STRUCT, self._groups)
         raw = thrift.encode({**self._metadata, FileField.ROW_GROUPS: groups})
         self._file.write(raw + len(raw).to_bytes(4, "little") + MAGIC)
@@ -203,7 +203,7 @@ class ParquetWriter(Writer):
         with as_format_error(self._source_path):
             copy_chunk(self._source, chunk, self._file)
             moved = moved_chunk(chunk, start)
-            self._annexes.add(chunk, moved, start)
+            self._indexes.add(chunk, moved, start)
         return moved
 
     def _replaced(self, chunk: Chunk, change: Change[Columns]) -> Struct:
@@ -223,7 +223,7 @@ class ParquetWriter(Writer):
                 copy_bytes(self._spool, offset, offset + size, self._file)
         with as_format_error(self._source_path):
             replaced = replaced_chunk(chunk, new.metadata.in_place_of(chunk, start), start)
-            self._annexes.add_index(replaced, start, new.metadata.indexed)
+            self._indexes.add_index(replaced, start, new.metadata.indexed)
         return replaced
 
     def _complete_group(self) -> None:

@@ -72,7 +72,7 @@ class Piece:
         """The rows."""
         return self.window.parts[self.part].rows[self.start : self.stop]
 
-    def batch(self, spec: ArraySpec, first_row: int, carry: Any) -> Batch:
+    def batch(self, spec: ArraySpec, first_row: int, context: Any) -> Batch:
         """Return the batch, where ``first_row`` is the row number of the window's first row."""
         index, num_null = self.index, self.window.num_null
         is_dense = bool((np.diff(index) == 1).all())
@@ -86,7 +86,7 @@ class Piece:
             num_null=num_null if is_first else 0,
             first_null=first_row + self.window.first_null if num_null else None,
             incomplete=None if incomplete is None else incomplete[self.start : self.stop],
-            carry=carry,
+            context=context,
         )
 
 

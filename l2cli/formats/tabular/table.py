@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.errors import FormatError
-from l2cli.formats.create import FreshWriter
+from l2cli.formats.create import NewFileWriter
 from l2cli.formats.errors import one_line
 from l2cli.formats.tabular.rows import bitmap_of, primitive_array
 from l2cli.formats.tabular.types import ARROW_TYPES
@@ -51,7 +51,7 @@ class TableSink(ABC):
         """Close the file, finished or not."""
 
 
-class FreshTableWriter(FreshWriter):
+class NewTableWriter(NewFileWriter):
     """A new table with a column for each array, of lists of one length where it has rows."""
 
     holds_null = True
@@ -105,7 +105,7 @@ class FreshTableWriter(FreshWriter):
         self._sink.close()
 
 
-def transcode(table: Table, writer: type[FreshTableWriter], target: Path | IO[bytes]) -> list[str]:
+def transcode(table: Table, writer: type[NewTableWriter], target: Path | IO[bytes]) -> list[str]:
     """Write a table in another format and return the columns that it can't hold."""
     held = [i for i, column in enumerate(table.schema) if writer.can_hold(column)]
     schema = pa.schema([table.schema.field(i) for i in held], table.schema.metadata)

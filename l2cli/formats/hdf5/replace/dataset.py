@@ -15,7 +15,7 @@ from h5py import h5, h5a, h5d, h5g, h5i, h5l, h5o, h5p, h5s, h5t, h5z
 
 from l2cli.errors import DestinationError
 from l2cli.formats.hdf5.declarations import is_of_dataset_type
-from l2cli.formats.hdf5.links import Link, address_of, links, point_at, take_away, to_path
+from l2cli.formats.hdf5.links import Link, address_of, links, relink, to_path, unlink
 from l2cli.formats.hdf5.plugins import filters
 from l2cli.formats.hdf5.replace.references import (
     DATASETS_OF_SCALE,
@@ -66,12 +66,12 @@ def replace(file: h5py.File, output: ArraySpec, foreign: h5d.DatasetID | None = 
     own.detach(old)
     others.detach(old)
     # Nothing new is made before the old storage is free, or it would lie behind a hole.
-    places = take_away(file, taken)
+    places = unlink(file, taken)
     if foreign is None:
         old.close()
     new = _create(file, recipe)
     for place in places:
-        point_at(file, place, new)
+        relink(file, place, new)
     for attribute in attributes:
         if attribute.name == SCALES_OF_DATASET:
             own.attach(new)

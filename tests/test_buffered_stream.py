@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from l2cli.errors import SourceError
-from l2cli.filesystem.buffered_stream import Inlet, spooled
+from l2cli.filesystem.buffered_stream import BufferedStream, in_temporary_file
 from l2cli.io.source import StreamSource
 
 
@@ -29,14 +29,14 @@ CONTENT = bytes(range(100))
 
 
 def test_what_was_peeked_at_is_read_all_the_same() -> None:
-    inlet = Inlet(_Trickle(CONTENT))
-    assert inlet.peek(64) == CONTENT[:64]
-    assert inlet.read(10) == CONTENT[:10]
-    inlet.settle()
-    assert inlet.read(70) == CONTENT[10:80]
-    assert not inlet.ended
-    assert inlet.read(50) == CONTENT[80:]
-    assert inlet.ended
+    stream = BufferedStream(_Trickle(CONTENT))
+    assert stream.peek(64) == CONTENT[:64]
+    assert stream.read(10) == CONTENT[:10]
+    stream.stop_buffering()
+    assert stream.read(70) == CONTENT[10:80]
+    assert not stream.ended
+    assert stream.read(50) == CONTENT[80:]
+    assert stream.ended
 
 
 class _Broken(io.RawIOBase):
@@ -50,17 +50,17 @@ def test_what_the_system_can_not_read_is_an_error_of_the_source() -> None:
 
 
 def test_a_stream_shorter_than_the_peek() -> None:
-    inlet = Inlet(_Trickle(b"ab"))
-    assert inlet.peek(64) == b"ab"
-    assert inlet.read() == b"ab"
+    stream = BufferedStream(_Trickle(b"ab"))
+    assert stream.peek(64) == b"ab"
+    assert stream.read() == b"ab"
 
 
 @pytest.mark.parametrize("named", [False, True])
 def test_a_spool_holds_all_and_is_gone_after(named: bool) -> None:
     before = set(os.listdir(tempfile.gettempdir()))
-    inlet = Inlet(_Trickle(CONTENT))
-    inlet.read(17)
-    with spooled(inlet, named=named) as path:
+    stream = BufferedStream(_Trickle(CONTENT))
+    stream.read(17)
+    with in_temporary_file(stream, named=named) as path:
         assert path.read_bytes() == CONTENT
         assert path.stat().st_size == len(CONTENT)
         if not named and Path("/proc/self/fd").is_dir():
