@@ -1,9 +1,13 @@
-"""What a user may ask of a normalization."""
+"""What a user may ask: of the numbers, of the files, and of a store.
+
+Each of the three is one object, made and validated once, and handed on whole. On which of the
+numbers no byte of a result depends is said at the field.
+"""
 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 from l2cli.arguments import is_finite, is_integer
@@ -11,6 +15,8 @@ from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import NoArrayError, OptionError, SourceError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from l2cli.arrays import ArraySpec
 
 _CHOICES = {
@@ -19,6 +25,87 @@ _CHOICES = {
     "zero_rows": ("keep", "error"),
     "nonfinite": ("error", "keep", "zero"),
 }
+
+
+_SAME_BYTES = {"affects_bytes": False}
+"""Marks a field on which no byte of a result depends."""
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How a source is opened.
+
+    Attributes
+    ----------
+    allow_external
+        Whether HDF5 data that lies in other files may be read.
+    assume_bfloat16
+        Whether an npy dtype of two bytes without a type is bfloat16.
+    """
+
+    allow_external: bool = False
+    assume_bfloat16: bool = False
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What may happen to files.
+
+    Attributes
+    ----------
+    in_place
+        Replace the source, in one step.
+    overwrite
+        Replace a destination that exists.
+    dry_run
+        Choose and check only.
+    source_format
+        The source's format, by its name; ``None`` to go by the first bytes.
+    destination_format
+        The format to write, by its name; ``None`` to go by the destination's suffix, else by
+        the source's format.
+    norms
+        Where the norms that the rows had go: an ``.npy``, or for a store a folder with one for
+        each shard; ``None`` for nowhere.
+    """
+
+    in_place: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    source_format: str | None = None
+    destination_format: str | None = None
+    norms: Path | None = None
+
+
+@dataclass(frozen=True)
+class StoreOptions(FileOptions):
+    """What may happen to the files of a store.
+
+    Attributes
+    ----------
+    include, exclude
+        Globs of paths in the store; see :func:`l2cli.filesystem.walk.list_folder`.
+    only_arrays
+        Leave out the files that hold no array to normalize; else they are copied.
+    fail_fast
+        Stop at the first shard that fails.
+    jobs
+        How many worker processes; ``None`` to choose by the work and the machine.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    only_arrays: bool = False
+    fail_fast: bool = False
+    jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.in_place and self.destination_format:
+            raise OptionError(
+                "`in_place` keeps the format of each shard, so it takes no `destination_format`"
+            )
+        if self.jobs is not None and self.jobs < 1:
+            raise OptionError(f"`jobs` is {self.jobs}, expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -62,9 +149,9 @@ class NormalizeOptions:
     select: tuple[str, ...] = ()
     axis: tuple[int, ...] | None = None
     epsilon: float = 1e-12
-    batch_size: int | None = None
+    batch_size: int | None = field(default=None, metadata=_SAME_BYTES)
     backend: Literal["auto", "jax", "tensorflow"] = "auto"
-    device: str = "auto"
+    device: str = field(default="auto", metadata=_SAME_BYTES)
     dtype: Literal["same", "float16", "bfloat16", "float32", "float64"] = "same"
     truncate_dim: int | None = None
     zero_rows: Literal["keep", "error"] = "keep"
@@ -72,7 +159,7 @@ class NormalizeOptions:
     allow_external: bool = False
     norms_name: str | None = None
     if_needed: bool = False
-    verify: bool = False
+    verify: bool = field(default=False, metadata=_SAME_BYTES)
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -106,6 +193,19 @@ class NormalizeOptions:
                 raise OptionError(f"axis is {axis!r}, expected an integer, or several")
         if len(set(self.axis)) < len(self.axis):
             raise OptionError(f"axis is {_listed(self.axis)}, which names one axis twice")
+
+    @property
+    def opening(self) -> OpenOptions:
+        """How a source is opened under these options."""
+        return OpenOptions(self.allow_external, assume_bfloat16=self.dtype == "bfloat16")
+
+    def affecting_bytes(self) -> dict[str, object]:
+        """Return the options on which the bytes of a result depend."""
+        return {
+            option.name: getattr(self, option.name)
+            for option in fields(self)
+            if option.metadata.get("affects_bytes", True)
+        }
 
     def output(self, array: ArraySpec) -> ArraySpec:
         """Return what ``array`` is to become, or refuse it.

@@ -24,8 +24,7 @@ import pytest
 
 from l2cli.errors import L2NormError, SourceError
 from l2cli.formats.arrow.datasets import with_types
-from l2cli.options import NormalizeOptions
-from l2cli.store.plan import StoreOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.rewriting import is_rewritable, rewrite
 from l2cli.store.run import StoreReport, normalize_store
 from tests.workers import Here
@@ -198,7 +197,7 @@ def test_a_summary_waits_until_every_file_is_done(tmp_path: Path, in_place: bool
     report = normalize_store(
         [store],
         destination,
-        wishes=StoreOptions(in_place=in_place),
+        files=StoreOptions(in_place=in_place),
         runner=Here(),
         on_event=events.append,
     )

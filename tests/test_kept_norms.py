@@ -14,8 +14,7 @@ import pytest
 
 from l2cli.errors import DestinationError, OptionError
 from l2cli.normalization.file import normalize_file
-from l2cli.options import NormalizeOptions
-from l2cli.store.plan import StoreOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.run import normalize_store
 from tests.commands import l2norm
 from tests.workers import Here
@@ -217,16 +216,16 @@ def test_nothing_is_replaced_by_norms_unasked(tmp_path: Path) -> None:
     np.save(store / "sub" / "x.npy", _rows())
     for folder in (store / "sub", tmp_path, tmp_path / "store.normalized" / "norms"):
         with pytest.raises(OptionError, match="holds vectors; name another folder for norms"):
-            normalize_store([store], wishes=StoreOptions(norms=folder), runner=Here())
+            normalize_store([store], files=StoreOptions(norms=folder), runner=Here())
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.npy").write_text("precious")
     wishes = StoreOptions(norms=tmp_path / "other")
     with pytest.raises(DestinationError, match=r"x\.npy exists; replace it with --overwrite"):
-        normalize_store([store], wishes=wishes, runner=Here())
+        normalize_store([store], files=wishes, runner=Here())
     assert (tmp_path / "other" / "x.npy").read_text() == "precious"
     two = [store / "x.npy", store / "sub" / "x.npy"]
     with pytest.raises(OptionError, match=r"would both become .*n.x.npy"):
-        normalize_store(two, wishes=StoreOptions(norms=tmp_path / "n"), runner=Here())
+        normalize_store(two, files=StoreOptions(norms=tmp_path / "n"), runner=Here())
 
 
 def test_norms_are_not_there_without_the_vectors(
@@ -287,11 +286,11 @@ def test_a_store_keeps_the_norms_of_each_shard(tmp_path: Path) -> None:
     np.save(store / "a" / "x.npy", rows)
     pq.write_table(_table(rows), store / "x.parquet")
     wishes = StoreOptions(norms=tmp_path / "norms")
-    report = normalize_store([store], wishes=wishes, runner=Here())
+    report = normalize_store([store], files=wishes, runner=Here())
     assert report.shards["done"] == 2
     np.testing.assert_allclose(
         np.load(tmp_path / "norms" / "a" / "x.npy"), _norms(rows), rtol=1e-15
     )
     assert len(np.load(tmp_path / "norms" / "x.parquet.npy")) == 300
     with pytest.raises(OptionError, match="holds vectors; name another folder for norms"):
-        normalize_store([store], wishes=StoreOptions(norms=store), runner=Here())
+        normalize_store([store], files=StoreOptions(norms=store), runner=Here())

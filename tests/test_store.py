@@ -16,8 +16,7 @@ import pytest
 
 from l2cli.errors import DestinationError, NoArrayError, OptionError, SelectionError, SourceError
 from l2cli.io.store_state import FILE_NAME
-from l2cli.options import NormalizeOptions
-from l2cli.store.plan import StoreOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.run import StoreReport, normalize_store
 from tests.reference import worst_ulp
 from tests.workers import Here
@@ -339,7 +338,7 @@ def test_source_and_destination_are_kept_apart(store: Path) -> None:
     with pytest.raises(SourceError, match="holds no file that may be taken"):
         _run(store, include=("*.xyz",))
     with pytest.raises(OptionError, match="one folder at a time"):
-        normalize_store([store, store], wishes=StoreOptions(in_place=True))
+        normalize_store([store, store], files=StoreOptions(in_place=True))
 
 
 def test_links_never_lead_out_of_the_destination(store: Path, tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from l2cli.checking.check import check
 from l2cli.errors import NoArrayError
 from l2cli.io.store_state import FILE_NAME
 from l2cli.io.survey import families_of
-from l2cli.options import NormalizeOptions
-from l2cli.store.plan import StoreOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.run import StoreProgress, StoreReport, normalize_store
 from tests.reference import worst_ulp
 from tests.workers import Here
@@ -338,7 +337,7 @@ def test_what_is_not_read_in_place_is_not_counted_as_done(tmp_path: Path) -> Non
     normalize_store(
         [tmp_path / "s"],
         options=NormalizeOptions(),
-        wishes=StoreOptions(in_place=True),
+        files=StoreOptions(in_place=True),
         runner=Here(),
         on_event=events.append,
     )

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import OptionError
-from l2cli.options import NormalizeOptions
-from l2cli.store.plan import StoreOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.run import StoreReport, normalize_store
 from tests.commands import l2norm
 from tests.reference import worst_ulp
@@ -48,7 +47,7 @@ def _run(
     sources: Path | Sequence[Path], destination: Path | None = None, **wishes: Any
 ) -> StoreReport:
     sources = [sources] if isinstance(sources, Path) else sources
-    return normalize_store(sources, destination, wishes=StoreOptions(**wishes), runner=Here())
+    return normalize_store(sources, destination, files=StoreOptions(**wishes), runner=Here())
 
 
 def _names(folder: Path) -> list[str]:
@@ -217,7 +216,7 @@ def test_a_shard_that_is_named_like_another_format_has_failed_unless_converted(
 def test_a_dry_run_names_what_would_be_written(store: Path) -> None:
     events: list[Any] = []
     wishes = StoreOptions(destination_format="parquet", dry_run=True)
-    normalize_store([store], wishes=wishes, runner=Here(), on_event=events.append)
+    normalize_store([store], files=wishes, runner=Here(), on_event=events.append)
     reports: list[ShardReport] = [event for event in events if getattr(event, "report", None)]
     assert [report.report.destination for report in reports if report.report] == [
         f"{store}.normalized/{name}"

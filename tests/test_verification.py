@@ -17,9 +17,8 @@ from l2cli.formats.npy.reader import NpyWriter
 from l2cli.formats.registry import by_word
 from l2cli.normalization.file import normalize_file
 from l2cli.normalization.verification import verify
-from l2cli.options import NormalizeOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.report import Counts
-from l2cli.store.plan import StoreOptions
 from l2cli.store.run import normalize_store
 from tests.commands import l2norm
 from tests.reference import BFLOAT16, true_quotient
@@ -172,9 +171,9 @@ def test_a_store_copies_the_shards_that_are_unit(tmp_path: Path) -> None:
     assert copied.read_bytes() == (store / "unit.npy").read_bytes()
     inode = (store / "unit.npy").stat().st_ino
     wishes = StoreOptions(in_place=True)
-    normalize_store([store], options=IF_NEEDED, wishes=wishes, runner=Here())
+    normalize_store([store], options=IF_NEEDED, files=wishes, runner=Here())
     assert (store / "unit.npy").stat().st_ino == inode
-    assert normalize_store([store], options=IF_NEEDED, wishes=wishes, runner=Here()).shards[
+    assert normalize_store([store], options=IF_NEEDED, files=wishes, runner=Here()).shards[
         "skipped"
     ]
 

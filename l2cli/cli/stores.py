@@ -93,9 +93,8 @@ def run_store(
 ) -> NoReturn:
     """Normalize a store, print what became of it, and exit."""
     from l2cli.cli.terminal import silence_libraries
-    from l2cli.options import NormalizeOptions
+    from l2cli.options import NormalizeOptions, StoreOptions
     from l2cli.runtime.tuning import tune_process
-    from l2cli.store.plan import StoreOptions
     from l2cli.store.run import normalize_store
 
     if destination == "-" or any(str(source) == "-" or is_stream(source) for source in sources):

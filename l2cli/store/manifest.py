@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from l2cli.store.task import Fingerprint, ShardReport, ShardTask, Status
 
 _LAYOUT = 2
-_NO_MATTER = ("batch_size", "device", "verify")
-"""Options on which no byte of a result depends."""
 _PATIENCE = 4.0
 """Seconds to wait for the workers of a run that was killed."""
 
@@ -180,7 +178,7 @@ def make_header(
     others
         What else was asked for that decides what is written.
     """
-    held = {name: value for name, value in asdict(options).items() if name not in _NO_MATTER}
+    held = options.affecting_bytes()
     if options.backend == "auto":
         held["backend"] = os.environ.get("KERAS_BACKEND") or "auto"
     header = {

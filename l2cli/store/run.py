@@ -18,10 +18,10 @@ from l2cli.filesystem.siblings import OWN_PREFIX, is_abandoned
 from l2cli.formats.registry import full_suffix
 from l2cli.io.store_state import has_manifest
 from l2cli.io.survey import StoreChoice, choose, families_of, sampled
-from l2cli.options import NormalizeOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.report import Counts, brief, short_rows, suffixes_text
 from l2cli.store.manifest import Manifest, make_header, peek, recorded_choice
-from l2cli.store.plan import StoreOptions, make_plan
+from l2cli.store.plan import make_plan
 from l2cli.store.runners.local import InProcess, LocalWorkers, default_jobs, useful_jobs
 from l2cli.store.settled import Settled
 from l2cli.store.task import ShardReport, failed
@@ -147,7 +147,7 @@ def normalize_store(
     sources: Sequence[Path],
     destination: Path | None = None,
     options: NormalizeOptions | None = None,
-    wishes: StoreOptions | None = None,
+    files: StoreOptions | None = None,
     *,
     runner: Runner | None = None,
     on_event: OnEvent | None = None,
@@ -179,36 +179,36 @@ def normalize_store(
         Where the destination can't be written to, or another run is at work in it.
     """
     started = time.perf_counter()
-    options, wishes = options or NormalizeOptions(), wishes or StoreOptions()
-    plan = make_plan(sources, destination, options, wishes)
+    options, files = options or NormalizeOptions(), files or StoreOptions()
+    plan = make_plan(sources, destination, options, files)
     header = make_header(
         options,
         map(str, sources),
         {
-            "only_arrays": wishes.only_arrays,
-            "from": wishes.source_format,
-            "to": wishes.destination_format,
-            "norms": wishes.norms and str(wishes.norms),
+            "only_arrays": files.only_arrays,
+            "from": files.source_format,
+            "to": files.destination_format,
+            "norms": files.norms and str(files.norms),
         },
     )
-    choice = _decide(plan, options, wishes, runner)
+    choice = _decide(plan, options, files, runner)
     header["choice"] = choice and choice.as_dict()
     report = StoreReport(
         plan.source,
-        plan.root or "beside the sources" if not wishes.in_place else "in place",
+        plan.root or "beside the sources" if not files.in_place else "in place",
         dict.fromkeys(_STATUSES, 0),
         dict(Counter(map(full_suffix, plan.not_read))),
         choice,
-        dry_run=wishes.dry_run,
+        dry_run=files.dry_run,
         notes=plan.notes,
     )
-    if wishes.in_place or wishes.only_arrays:
+    if files.in_place or files.only_arrays:
         report.shards["not read"] = len(plan.not_read)  # They are no tasks.
     with contextlib.ExitStack() as stack:
-        manifest, records = _begin(stack, plan, header, wishes)
+        manifest, records = _begin(stack, plan, header, files)
         _note_gone(plan, records)
         run = _Run(plan, records, manifest, report, on_event)
-        run.run(runner, wishes)
+        run.run(runner, files)
         run.warn_of_short_rows(options.epsilon)
         if manifest is not None:
             manifest.finish(report.shards["failed"])
@@ -219,23 +219,23 @@ def normalize_store(
 
 
 def _begin(
-    stack: contextlib.ExitStack, plan: Plan, header: dict[str, Any], wishes: StoreOptions
+    stack: contextlib.ExitStack, plan: Plan, header: dict[str, Any], files: StoreOptions
 ) -> tuple[Manifest | None, dict[str, Record]]:
     """Take possession of the destination, and return its manifest and what is done."""
     if not plan.root:
-        _check_norms(plan, wishes)
+        _check_norms(plan, files)
         return None, {}
-    _check_root(plan.root, wishes)
-    if wishes.dry_run:
-        if wishes.overwrite:
+    _check_root(plan.root, files)
+    if files.dry_run:
+        if files.overwrite:
             return None, {}
         return None, peek(plan.root, header)
     try:
         os.makedirs(plan.root, exist_ok=True)
         manifest = stack.enter_context(Manifest(plan.root, header))
         manifest.lock()
-        if wishes.overwrite or not manifest.load():
-            _check_norms(plan, wishes)
+        if files.overwrite or not manifest.load():
+            _check_norms(plan, files)
             manifest.start()
         _sweep(plan.root)
     except OSError as exc:
@@ -246,10 +246,10 @@ def _begin(
     return manifest, manifest.records
 
 
-def _check_norms(plan: Plan, wishes: StoreOptions) -> None:
+def _check_norms(plan: Plan, files: StoreOptions) -> None:
     """Refuse to replace norms, or whatever stands in their place, that no run of ours wrote."""
     for task in plan.tasks:
-        if task.norms and not wishes.overwrite and os.path.lexists(task.norms):
+        if task.norms and not files.overwrite and os.path.lexists(task.norms):
             raise DestinationError(
                 f"{task.norms} exists; replace it with --overwrite, or name another folder"
             )
@@ -262,11 +262,11 @@ def _note_gone(plan: Plan, records: dict[str, Record]) -> None:
         plan.notes.append(f"what became of {them} stays, though the source is gone or left out")
 
 
-def _check_root(root: str, wishes: StoreOptions) -> None:
+def _check_root(root: str, files: StoreOptions) -> None:
     parent = os.path.dirname(os.path.abspath(root))
     if not os.path.isdir(parent):
         raise DestinationError(f"{root}: there is no folder {parent}; make it first")
-    if wishes.overwrite or wishes.in_place or not os.path.isdir(root) or has_manifest(root):
+    if files.overwrite or files.in_place or not os.path.isdir(root) or has_manifest(root):
         return
     if any(not name.startswith(OWN_PREFIX) for name in os.listdir(root)):
         raise DestinationError(
@@ -299,7 +299,7 @@ def _make_folders(plan: Plan) -> None:
 
 
 def _decide(
-    plan: Plan, options: NormalizeOptions, wishes: StoreOptions, runner: Runner | None
+    plan: Plan, options: NormalizeOptions, files: StoreOptions, runner: Runner | None
 ) -> StoreChoice | None:
     """Decide what is normalized in the folders of ``plan``, and tell its tasks.
 
@@ -317,7 +317,7 @@ def _decide(
     if not shards:
         return None
     families = families_of([task.name for task in shards])
-    choice = None if wishes.overwrite else recorded_choice(plan.root)
+    choice = None if files.overwrite else recorded_choice(plan.root)
     if choice is None:
         choice = _survey(plan, shards, families, options, runner)
     of = {family: choice.of(family) for family in set(families)}
@@ -390,14 +390,14 @@ class _Run:
         self.bystanders: dict[str, str] = {}
         self._short: dict[str, int] = {}
 
-    def run(self, runner: Runner | None, wishes: StoreOptions) -> None:
+    def run(self, runner: Runner | None, files: StoreOptions) -> None:
         """Run everything that isn't done."""
         self._on_event(self._state(""))
         for report in self._plan.failures:
             self._count(report)
         tasks = list(self._skip_done())
-        jobs = min(wishes.jobs or default_jobs(), len(tasks))
-        if wishes.jobs is None:
+        jobs = min(files.jobs or default_jobs(), len(tasks))
+        if files.jobs is None:
             jobs = min(jobs, useful_jobs(len(tasks), sum(task.num_bytes for task in tasks)))
         runner = runner or self._choose_runner(jobs)
         with contextlib.closing(runner.run(_in_order(tasks, jobs), self._progress)) as reports:
@@ -407,7 +407,7 @@ class _Run:
                 self._count(report)
                 num_left -= 1
                 self._report.disk_full = report.disk_full
-                if report.disk_full or (report.status == "failed" and wishes.fail_fast):
+                if report.disk_full or (report.status == "failed" and files.fail_fast):
                     break
         self._rewrite_companions(runner)
         if self.bystanders:

@@ -30,7 +30,8 @@ PLAN = """
 import resource, sys, time
 from pathlib import Path
 from l2cli.options import NormalizeOptions
-from l2cli.store.plan import StoreOptions, make_plan
+from l2cli.options import StoreOptions
+from l2cli.store.plan import make_plan
 started = time.perf_counter()
 plan = make_plan([Path(sys.argv[1])], None, NormalizeOptions(), StoreOptions())
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
