@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +17,7 @@ from l2cli.checking.array import TOLERANCES, ArrayRun
 from l2cli.checking.inputs import label, list_inputs
 from l2cli.checking.result import CheckReport, FileCheck
 from l2cli.checking.statistics import Tally
+from l2cli.engine.backend import LazyBackend
 from l2cli.engine.pipeline import read_ahead
 from l2cli.errors import (
     BackendError,
@@ -27,7 +28,6 @@ from l2cli.errors import (
     SourceError,
 )
 from l2cli.formats.registry import full_suffix, may_hold_vectors
-from l2cli.graph.backends.load import begin_loading, load_backend
 from l2cli.io.selection import select
 from l2cli.io.store_state import unfinished
 from l2cli.options import NormalizeOptions
@@ -192,7 +192,7 @@ class _Run:
         self._total = num_bytes
         self._done = 0
         self._progress = progress or (lambda done, total: None)
-        self._backend = cache(partial(load_backend, options.backend, options.device))
+        self._backend = LazyBackend(options.backend, options.device)
 
     def check(self, each: Input, *, is_alone: bool) -> FileCheck | None:
         """Return what was found in one input; ``None`` for a file of a folder without an array."""
@@ -216,7 +216,7 @@ class _Run:
         advance = partial(self._advance, each.num_bytes)
         choose = partial(self._choose, choice=each.choice)
         with contextlib.ExitStack() as stack:
-            begin_loading(options.backend, options.device)
+            self._backend.begin_loading()
             if each.before is None:
                 reader = stack.enter_context(
                     source.opened(options.reading, partial(self._must_seek, choose))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
+from l2cli.engine.backend import LazyBackend
 from l2cli.engine.normalizer import make_normalizer
 from l2cli.engine.pipeline import computed_ahead, read_ahead
-from l2cli.graph.backends.load import load_backend
 from l2cli.normalization.kept_norms import KeptNorms
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Run:
         self._writer = writer
         self._progress = progress or (lambda done, total: None)
         self._may_reserve = may_reserve
-        self._backend = cache(partial(load_backend, options.backend, options.device))
+        self._backend = LazyBackend(options.backend, options.device)
         self._normalizers = {
             array.name: make_normalizer(array, plan.outputs[array.name], options, self._backend)
             for array in plan.arrays
@@ -95,7 +95,7 @@ class Run:
         ]
         self._norms = stack.enter_context(KeptNorms(arrays))
         for normalizer in self._normalizers.values():
-            normalizer.keeps_norms = True
+            normalizer._keep_norms = True
 
     def norms(self, report: Report) -> dict[str, Path]:
         """Return the ``.npy`` with the norms of each array, by name.
@@ -107,7 +107,7 @@ class Run:
         """
         for name, normalizer in self._normalizers.items():
             if 0 in normalizer.vectors.axes:
-                self._norms.put(name, normalizer.norms)
+                self._norms.put(name, normalizer.column_norms)
         return self._norms.finish({each.name: each.shape[0] or 0 for each in report.arrays})
 
     def tell(self, report: Report) -> None:
@@ -117,12 +117,11 @@ class Run:
             vectors = normalizer.vectors
             array_report.add(normalizer.counts, vectors.source_shape.common, vectors.shape.common)
         report.warn_of_short_rows(self._options.epsilon)
-        if self._backend.cache_info().currsize:
-            report.backend, report.device = self._backend().name, self._backend().device
+        report.backend, report.device = self._backend.name, self._backend.device
 
     def _passes(self, array: ArraySpec) -> int:
         normalizer = self._normalizers.get(array.name)
-        return 1 if normalizer is None else normalizer.passes
+        return 1 if normalizer is None else normalizer.num_passes
 
     def _measured(self, array: ArraySpec, loading: Thread | None) -> Iterator[Batch]:
         reader = self._plan.reader

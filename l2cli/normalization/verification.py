@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from l2cli.checking.array import TOLERANCES, ArrayRun
+from l2cli.engine.backend import LazyBackend
 from l2cli.engine.pipeline import read_ahead
 from l2cli.errors import DestinationError
-from l2cli.graph.backends.load import load_backend
 from l2cli.io.selection import select
 from l2cli.io.source import open_source
 from l2cli.report import Counts
@@ -82,7 +81,7 @@ def verify(
 def _read(
     reader: Reader, array: ArraySpec, options: NormalizeOptions, *, stop_early: bool
 ) -> ArrayRun:
-    backend = cache(partial(load_backend, options.backend, options.device))
+    backend = LazyBackend(options.backend, options.device)
     allow_zero = options.zero_rows == "keep"
     run = ArrayRun(array, options, backend, TOLERANCES[array.dtype], allow_zero=allow_zero)
     if run.spans:
