@@ -286,7 +286,7 @@ def test_a_row_too_short_to_truncate_is_named(tmp_path: Path, before: str, after
 def test_a_null_component_is_called_so(tmp_path: Path, before: str) -> None:
     rows = [[1.0, 2.0], None, [1.0, None], [np.nan, 1.0]]
     source, destination = save(tmp_path / f"x.{before}", table(rows)), tmp_path / "y.npy"
-    with pytest.raises(RowError, match="row 2 holds a null component; mend it, or let it pass"):
+    with pytest.raises(RowError, match="row 2 holds a null component; correct it, or let it pass"):
         normalize_file(source, destination)
     save(source, table([rows[0], rows[3], rows[2]]))
     with pytest.raises(RowError, match="row 1 holds NaN or Inf"):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from l2cli.filesystem.buffered_stream import Readable
     from l2cli.formats.base import Reader
     from l2cli.io.resolve import Route
-    from l2cli.io.survey import ShardChoice
+    from l2cli.io.store_choice import ShardChoice
     from l2cli.normalization.conversion import Plan
 
     Progress = Callable[[int, int], None]
@@ -282,10 +282,10 @@ def _choose(reader: Reader, options: NormalizeOptions, choice: ShardChoice | Non
     chosen = [(array, options.output(array)) for array in selected]
     for array, _ in chosen:
         options.axes(array)
-    taken = {name for array, _ in chosen for name in array.names}
-    is_ann = bool(taken & {"train", "test"}) and is_ann_benchmarks(reader.arrays())
-    if is_ann and ANN_NOTE not in reader.notes:
-        reader.notes.append(ANN_NOTE)
+    is_ann = bool(selected.names & {"train", "test"}) and is_ann_benchmarks(reader.arrays())
+    for note in [*selected.notes, *([ANN_NOTE] if is_ann else [])]:
+        if note not in reader.notes:
+            reader.notes.append(note)
     return chosen
 
 

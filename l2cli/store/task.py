@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from l2cli.formats.registry import Format
-    from l2cli.io.survey import FoundArray, ShardChoice
+    from l2cli.io.store_choice import ShardChoice
+    from l2cli.io.survey import FoundArray
     from l2cli.options import NormalizeOptions
     from l2cli.report import Report
 

@@ -97,7 +97,7 @@ def test_a_missing_component_is_a_null_component(
     rows = rows_with(-999, [2])
     rows[4], rows[4, 1] = 2, -999
     source = save(tmp_path / "x.h5", rows, attributes)
-    with pytest.raises(RowError, match="row 4 holds a null component; mend it, or let it pass"):
+    with pytest.raises(RowError, match="row 4 holds a null component; correct it, or let it pass"):
         normalize_file(source, tmp_path / "y.h5")
     assert not (tmp_path / "y.h5").exists()
     options = NormalizeOptions(nonfinite=nonfinite, verify=True)

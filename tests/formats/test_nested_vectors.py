@@ -295,7 +295,7 @@ def test_a_vector_is_named_by_its_row(tmp_path: Path, suffix: str) -> None:
     source = save(tmp_path / f"x.{suffix}", pa.table({"emb": pa.array(rows, fixed(None, None))}))
     with pytest.raises(RowError, match="array 'emb', row 4 holds NaN or Inf"):
         normalize_file(source, tmp_path / f"y.{suffix}")
-    with pytest.raises(SourceError, match="a vector lies along the last axis alone; use --axis -1"):
+    with pytest.raises(SourceError, match="a vector lies along the last axis alone; use `axis=-1`"):
         normalize_file(source, tmp_path / f"y.{suffix}", NormalizeOptions(axis=(1,)))
 
 

@@ -78,7 +78,7 @@ def test_all_are_normalized_where_all_are_chosen(
 def test_none_is_taken_unasked(tmp_path: Path) -> None:
     source = _save(tmp_path / "x.npy", *_arrays())
     for act in (normalize_file, lambda path: check([path])):
-        with pytest.raises(SelectionError, match="-s 'arr_0' or -s 'arr_1'"):
+        with pytest.raises(SelectionError, match="`select='arr_0'` or `select='arr_1'`"):
             act(source)
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
     found = [(array.name, array.shape, array.chosen) for array in inspect_file(source).arrays]
