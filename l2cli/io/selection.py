@@ -154,6 +154,12 @@ def is_ann_benchmarks(arrays: Sequence[ArraySpec]) -> bool:
     return {name for array in arrays for name in array.names} >= _ANN_BENCHMARKS
 
 
+def ann_notes(arrays: Sequence[ArraySpec], selection: Selection) -> list[str]:
+    """Return a note where vectors change that the distances in their container were made of."""
+    is_taken = bool(selection.names & {"train", "test"}) and is_ann_benchmarks(arrays)
+    return [ANN_NOTE] if is_taken else []
+
+
 def is_weak(array: ArraySpec) -> bool:
     """Whether the shape of ``array`` makes one doubt that it holds embeddings."""
     return len(array.shape) == 1 or 0 < (row_length(array) or 0) < _FEW_COMPONENTS

@@ -106,7 +106,7 @@ def _survey_file(
     path: Path, options: NormalizeOptions, source_format: Format | None
 ) -> tuple[FoundArray, ...]:
     try:
-        with open_source(path, source_format or detect(path), options) as reader:
+        with open_source(path, source_format or detect(path), options.opening) as reader:
             return survey_shard(reader, options)
     except L2NormError:
         return ()  # Whatever is wrong with it is said when it is read.
