@@ -11,16 +11,17 @@ from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import L2NormError, NoArrayError, SelectionError
 from l2cli.filesystem.walk import list_folder
 from l2cli.formats.registry import by_suffix, full_suffix
-from l2cli.io.selection import select, why_not
+from l2cli.io.families import families_of
+from l2cli.io.selection import Selection, select, why_not
 from l2cli.io.source import find_source
-from l2cli.io.survey import families_of, survey_files
+from l2cli.io.survey import survey_files
 from l2cli.options import NormalizeOptions
 
 if TYPE_CHECKING:
     import os
 
     from l2cli.formats.base import Reader
-    from l2cli.io.survey import ShardChoice
+    from l2cli.io.store_choice import ShardChoice
 
 
 @dataclass(frozen=True)
@@ -168,23 +169,23 @@ def _inspect_shard(path: Path, options: NormalizeOptions, choice: ShardChoice) -
 def _inspect(path: Path, options: NormalizeOptions, choice: ShardChoice | None) -> Inspection:
     source = find_source(path)
     with source.opened(options, lambda reader: True) as reader:
-        chosen, error = _chosen(reader, options, choice)
+        selection, error = _select(reader, options, choice)
+        chosen = {array.name for array in selection if array.dtype in FLOAT_DTYPES}
         arrays = _inspect_arrays(reader, chosen)
-        notes = list(reader.notes) if choice is None else []
-    return Inspection(str(path), source.kind.name, arrays, notes, error)
+        notes = [*reader.notes, *selection.notes] if choice is None else []
+    return Inspection(str(path), source.file_format.name, arrays, notes, error)
 
 
-def _chosen(
+def _select(
     reader: Reader, options: NormalizeOptions, choice: ShardChoice | None
-) -> tuple[set[str], str]:
-    """Return the names of the arrays that are taken, or why none is that may have to be."""
+) -> tuple[Selection, str]:
+    """Return the arrays that are taken, and why none is where that is an error."""
     try:
-        found = choice.select(reader, options) if choice else select(reader, ())
+        return (choice.select(reader, options) if choice else select(reader, ())), ""
     except NoArrayError:
-        return set(), ""
+        return Selection(()), ""
     except SelectionError as exc:
-        return set(), str(exc)
-    return {array.name for array in found if array.dtype in FLOAT_DTYPES}, ""
+        return Selection(()), str(exc)
 
 
 def _inspect_arrays(reader: Reader, chosen: set[str]) -> list[ArrayInspection]:
@@ -193,7 +194,7 @@ def _inspect_arrays(reader: Reader, chosen: set[str]) -> list[ArrayInspection]:
     is_ambiguous = not chosen and reasons.count("") > 1
     otherwise = "another is meant by its name" if chosen else "not taken unless named"
     if is_ambiguous:
-        otherwise = "ambiguous; name it with -s"
+        otherwise = "ambiguous; name it with `select`"
     return [
         ArrayInspection(
             array.name,

@@ -28,6 +28,7 @@ from l2cli.cli.stores import is_store, run_store, store_options
 from l2cli.cli.terminal import is_closed, say
 from l2cli.errors import DestinationError, OptionError
 from l2cli.filesystem.streams import is_stream
+from l2cli.options import FileOptions
 
 if TYPE_CHECKING:
     from l2cli.report import Report
@@ -196,13 +197,12 @@ def command(
         _check_stdout(as_json=as_json)
     report = _run(
         source,
-        None if to_stream else _file_name(destination, source, destination_format),
+        None if to_stream else destination,
         wishes,
         debug=debug,
         show_progress=False if quiet else progress,
         to_stream=to_stream,
-        dry_run=dry_run,
-        flags=flags | formats,
+        files=FileOptions(in_place, overwrite, dry_run, source_format, destination_format, norms),
     )
     _print(report, quiet=quiet, as_json=as_json)
 
@@ -234,69 +234,54 @@ def _check_stdout(*, as_json: bool) -> None:
         )
 
 
-def _file_name(destination: str | None, source: Path | None, to: str | None) -> Path | None:
-    from l2cli.formats.registry import by_word
-    from l2cli.io.resolve import converted_name
-
-    if destination == "":
-        raise OptionError("-o is empty; name a file")
-    is_folder = bool(destination) and (
-        str(destination).endswith("/") or os.path.isdir(str(destination))
-    )
-    if is_folder and (source is None or is_stream(source)):
-        name = source or "standard input"
-        raise OptionError(f"-o {destination} is a folder; name a file for {name}")
-    if is_folder and source is not None:
-        name = converted_name(source.name, by_word(to)) if to else source.name
-        return Path(str(destination), name)
-    return None if destination is None else Path(destination)
-
-
 def _run(
     source: Path | None,
-    destination: Path | None,
+    destination: str | None,
     wishes: dict[str, Any],
     *,
     debug: bool,
     show_progress: bool | None,
     to_stream: bool,
-    dry_run: bool,
-    flags: dict[str, Any],
+    files: FileOptions,
 ) -> Report:
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.interruption import check
     from l2cli.cli.progress import progress_bar
     from l2cli.cli.terminal import silence_libraries
     from l2cli.filesystem.siblings import remove_siblings
-    from l2cli.io.resolve import find_route
-    from l2cli.normalization.file import normalize
+    from l2cli.io.resolve import resolve
+    from l2cli.normalization.job import prepare
     from l2cli.options import NormalizeOptions
     from l2cli.runtime.tuning import tune_process
 
     options = NormalizeOptions(**wishes)
-    route = find_route(
+    resolution = resolve(
         open_stdin() if source is None else source,
         sys.stdout.buffer if to_stream else destination,
-        **flags,
+        files,
     )
 
     def work() -> Report:
         if not debug:
             silence_libraries()
         tune_process()
-        with progress_bar(show_progress, route.source.label) as draw:
+        with progress_bar(show_progress, resolution.source.label) as draw:
 
             def advance(done: int, total: int) -> None:
                 check()
                 draw(done, total)
 
-            return normalize(route, options, dry_run=dry_run, progress=advance)
+            with prepare(resolution, options) as job:
+                return job.execute(advance)
 
-    folder = Path(os.path.realpath(destination or source or ".")).parent
-    is_incomplete = route.destination.is_stream
+    written = resolution.destination.label if not to_stream else source or "."
+    folder = Path(os.path.realpath(written)).parent
+    is_incomplete = resolution.destination.is_stream
     consequence = "what was written is incomplete" if is_incomplete else "nothing was written"
     try:
-        return run_guarded(work, route.source.label, partial(remove_siblings, folder), consequence)
+        return run_guarded(
+            work, resolution.source.label, partial(remove_siblings, folder), consequence
+        )
     except KeyboardInterrupt:
         if not is_incomplete:
             raise
