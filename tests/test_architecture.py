@@ -27,7 +27,6 @@ LAYERS = {
         formats
         filesystem
         runtime options
-        arguments
         arrays report text
         errors
     """,

@@ -198,11 +198,12 @@ def _run(
     show_progress: bool | None,
     debug: bool,
 ) -> CheckReport:
-    from l2cli.checking.check import CheckOptions, check
+    from l2cli.checking.check import check
     from l2cli.cli import interruption
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.progress import progress_bar
     from l2cli.cli.terminal import silence_libraries
+    from l2cli.options import CheckOptions
     from l2cli.runtime.tuning import tune_process
 
     options = CheckOptions(**wishes)
