@@ -27,7 +27,8 @@ LAYERS = {
         formats
         filesystem
         runtime options
-        arrays report text
+        arrays report
+        text
         errors
     """,
     "cli": """
