@@ -116,7 +116,7 @@ def test_options_are_those_of_the_command() -> None:
     with pytest.raises(RowError, match="row 1 is all zeros"):
         l2cli.normalize(rows[:2], zero_rows="error")
     assert l2cli.normalize(rows[:1], truncate_dim=1).tolist() == [[1.0]]
-    with pytest.raises(OptionError, match="epsilon is -1, expected a finite number"):
+    with pytest.raises(OptionError, match="`epsilon` is -1, expected a finite number"):
         l2cli.normalize(rows, epsilon=-1)
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         l2cli.normalize(rows, colour="red")
@@ -125,33 +125,33 @@ def test_options_are_those_of_the_command() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"axis": None}, "axis is None, expected an integer, or several"),
-        ({"axis": ()}, "axis: none given, expected at least one"),
-        ({"axis": "a"}, "axis is 'a', expected an integer, or several"),
-        ({"axis": 1.0}, "axis is 1.0, expected an integer, or several"),
-        ({"axis": True}, "axis is True, expected an integer, or several"),
-        ({"axis": (0, None)}, "axis is None, expected an integer, or several"),
-        ({"axis": (1, 1)}, "axis is 1,1, which names one axis twice"),
-        ({"epsilon": None}, "epsilon is None, expected a finite number, 0 or more"),
-        ({"epsilon": float("nan")}, "epsilon is nan, expected a finite number, 0 or more"),
-        ({"epsilon": 1j}, "epsilon is 1j, expected a finite number, 0 or more"),
-        ({"epsilon": "1e-6"}, "epsilon is 1e-6, expected a finite number, 0 or more"),
-        ({"epsilon": True}, "epsilon is True, expected a finite number, 0 or more"),
-        ({"dtype": None}, "dtype is None, expected same, float16"),
-        ({"dtype": np.float32}, "dtype is <class 'numpy.float32'>, expected same, float16"),
-        ({"dtype": np.dtype("f4")}, r"dtype is dtype\('float32'\), expected same, float16"),
-        ({"dtype": ["float32"]}, r"dtype is \['float32'\], expected same"),
-        ({"batch_size": 0}, "batch_size is 0, expected an integer, 1 or more"),
-        ({"batch_size": -1}, "batch_size is -1, expected an integer, 1 or more"),
-        ({"batch_size": 1.5}, "batch_size is 1.5, expected an integer, 1 or more"),
-        ({"batch_size": "9"}, "batch_size is '9', expected an integer, 1 or more"),
-        ({"truncate_dim": 2.0}, "truncate_dim is 2.0, expected an integer, 1 or more"),
-        ({"device": None}, "device is None, expected auto, cpu, gpu or gpu:N"),
-        ({"device": "tpu"}, "device is 'tpu', expected auto, cpu, gpu or gpu:N"),
-        ({"device": ["cpu"]}, r"device is \['cpu'\], expected auto, cpu, gpu or gpu:N"),
-        ({"backend": "torch"}, "backend is 'torch', expected auto, jax, tensorflow"),
-        ({"backend": None}, "backend is None, expected auto, jax, tensorflow"),
-        ({"nonfinite": 3}, "nonfinite is 3, expected error, keep, zero"),
+        ({"axis": None}, "`axis` is None, expected an integer, or several"),
+        ({"axis": ()}, "`axis` is empty, expected at least one axis"),
+        ({"axis": "a"}, "`axis` is 'a', expected an integer, or several"),
+        ({"axis": 1.0}, "`axis` is 1.0, expected an integer, or several"),
+        ({"axis": True}, "`axis` is True, expected an integer, or several"),
+        ({"axis": (0, None)}, "`axis` is None, expected an integer, or several"),
+        ({"axis": (1, 1)}, r"`axis=\(1, 1\)` names one axis twice"),
+        ({"epsilon": None}, "`epsilon` is None, expected a finite number, 0 or more"),
+        ({"epsilon": float("nan")}, "`epsilon` is nan, expected a finite number, 0 or more"),
+        ({"epsilon": 1j}, "`epsilon` is 1j, expected a finite number, 0 or more"),
+        ({"epsilon": "1e-6"}, "`epsilon` is 1e-6, expected a finite number, 0 or more"),
+        ({"epsilon": True}, "`epsilon` is True, expected a finite number, 0 or more"),
+        ({"dtype": None}, "`dtype` is None, expected same, float16"),
+        ({"dtype": np.float32}, "`dtype` is <class 'numpy.float32'>, expected same, float16"),
+        ({"dtype": np.dtype("f4")}, r"`dtype` is dtype\('float32'\), expected same, float16"),
+        ({"dtype": ["float32"]}, r"`dtype` is \['float32'\], expected same"),
+        ({"batch_size": 0}, "`batch_size` is 0, expected an integer, 1 or more"),
+        ({"batch_size": -1}, "`batch_size` is -1, expected an integer, 1 or more"),
+        ({"batch_size": 1.5}, "`batch_size` is 1.5, expected an integer, 1 or more"),
+        ({"batch_size": "9"}, "`batch_size` is '9', expected an integer, 1 or more"),
+        ({"truncate_dim": 2.0}, "`truncate_dim` is 2.0, expected an integer, 1 or more"),
+        ({"device": None}, "`device` is None, expected auto, cpu, gpu or gpu:N"),
+        ({"device": "tpu"}, "device`? is 'tpu', expected auto, cpu, gpu or gpu:N"),
+        ({"device": ["cpu"]}, r"`device` is \['cpu'\], expected auto, cpu, gpu or gpu:N"),
+        ({"backend": "torch"}, "`backend` is 'torch', expected auto, jax, tensorflow"),
+        ({"backend": None}, "`backend` is None, expected auto, jax, tensorflow"),
+        ({"nonfinite": 3}, "`nonfinite` is 3, expected error, keep, zero"),
     ],
     ids=str,
 )
@@ -164,15 +164,15 @@ def test_an_option_of_another_type_or_range_is_refused(
 
 def test_an_axis_that_is_named_twice_is_refused_everywhere(tmp_path: Path) -> None:
     rows = np.ones((2, 3), "f4")
-    with pytest.raises(SourceError, match="axis is 1,-1, which names one axis of array twice"):
+    with pytest.raises(SourceError, match=r"`axis=\(1, -1\)` names one axis of array twice"):
         l2cli.normalize(rows, (1, -1))
-    with pytest.raises(ValueError, match=r"`axis` is \(1, 1\), which names one axis of the input"):
+    with pytest.raises(ValueError, match=r"`axis=\(1, 1\)` names one axis of the input twice"):
         l2cli.build_model((3,), (1, 1))
     np.save(tmp_path / "x.npy", rows)
-    for axis, message in (("1,1", "names one axis twice"), ("1,-1", "names one axis of array")):
+    for axis, what in (("1,1", "one axis twice"), ("1,-1", "one axis of array twice")):
         done = l2norm("normalize", "x.npy", "--axis", axis, cwd=tmp_path)
         assert (done.code, done.err.count("\n")) == (2 if axis == "1,1" else 3, 1)
-        assert message in done.err
+        assert f"--axis {axis} names {what}" in done.err
 
 
 def test_numbers_of_numpy_are_options_too() -> None:
