@@ -27,7 +27,7 @@ def double(
 ) -> Path:
     """Double the arrays called ``names`` and return the file that holds them.
 
-    ``dtype`` and ``keep`` change what is written as ``--dtype`` and ``--truncate-dim`` do.
+    ``dtype`` and ``keep`` change what is written as ``dtype`` and ``truncate_dim`` do.
     """
     destination = source.with_name(f"doubled{source.suffix}")
     settings = {"allow_external": False, "assume_bfloat16": False, **options}

@@ -388,7 +388,7 @@ def test_the_schema_of_spark_for_a_column_in_a_struct(tmp_path: Path, described:
     source = save(tmp_path / "x.parquet", table)
     assert double(source, "emb.values").exists()
     if described is UDT:
-        with pytest.raises(DestinationError, match="VectorUDT have one dtype; leave out --dtype"):
+        with pytest.raises(DestinationError, match="VectorUDT have one dtype; leave out `dtype`"):
             double(source, "emb.values", dtype="float64")
         return
     after = pq.read_metadata(double(source, "emb.values", dtype="float64")).metadata

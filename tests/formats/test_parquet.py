@@ -25,6 +25,7 @@ import pytest
 
 from l2cli.errors import DestinationError, FormatError, SelectionError
 from l2cli.formats.parquet import ParquetReader, thrift
+from tests.formats import thrift_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,9 +51,10 @@ def rewrite(
     dtype: str | None = None,
     length: int | None = None,
     change: Callable[[Rows], Rows] = doubled,
+    dense: bool = True,
 ) -> None:
     """Send ``source`` through the reader and the writer, its rows doubled."""
-    with ParquetReader(source) as reader:
+    with ParquetReader(source, dense=dense) as reader:
         arrays = [spec_of(reader, name) for name in names]
         outputs = {a.name: changed_spec(a, dtype, length) for a in arrays}
         with reader.writer(destination, outputs) as writer:
@@ -165,18 +167,17 @@ def test_offset_indexes_of_the_others_point_at_their_pages(paths: Paths) -> None
     raw = paths[1].read_bytes()
     for struct in _chunks(raw):
         if 4 in struct:
-            index, _ = thrift.decode(raw, struct[4][1])
-            starts = [page[1][1] for page in index[1][1].values]
-            assert starts[0] == struct[3][1][9][1]
-            assert all(thrift.decode(raw, start)[0][1] == (thrift.I32, 0) for start in starts)
+            index, _ = thrift_decoder.decode(raw, struct[4])
+            starts = [page[1] for page in index[1]]
+            assert starts[0] == struct[3][9]
+            assert all(thrift_decoder.decode(raw, start)[0][1] == 0 for start in starts)
     assert pl.scan_parquet(paths[1]).filter(pl.col("id") == 4321).collect()["id"].to_list() == [
         4321
     ]
 
 
 def _chunks(raw: bytes) -> list[Any]:
-    footer, _ = thrift.decode(raw[-8 - int.from_bytes(raw[-8:-4], "little") : -8])
-    return [column for group in footer[4][1].values for column in group[1][1].values]
+    return [column for group in thrift_decoder.read_footer(raw)[4] for column in group[1]]
 
 
 def test_bloom_filters_of_the_others_follow_them(paths: Paths) -> None:
@@ -188,8 +189,8 @@ def test_bloom_filters_of_the_others_follow_them(paths: Paths) -> None:
     assert_doubled(*paths)
     filters = []
     for path in paths:
-        chunk = _chunks(path.read_bytes())[2][3][1]
-        start, size = chunk[14][1], chunk[15][1]
+        chunk = _chunks(path.read_bytes())[2][3]
+        start, size = chunk[14], chunk[15]
         filters.append(path.read_bytes()[start : start + size])
     assert filters[0] == filters[1]
 

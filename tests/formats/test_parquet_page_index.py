@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.formats.parquet import thrift
+from tests.formats import thrift_decoder
 from tests.formats.test_parquet import (
     Paths,
     assert_doubled,
@@ -31,24 +31,23 @@ __all__ = ["paths"]
 TYPES = {4: "<f4", 5: "<f8", 7: "<f2"}
 
 
-def groups_of(path: Path) -> list[list[thrift.Struct]]:
-    footer, _ = footer_of(path.read_bytes())
-    return [group[1][1].values for group in footer[4][1].values]
+def groups_of(path: Path) -> list[list[thrift_decoder.Struct]]:
+    return [group[1] for group in thrift_decoder.read_footer(path.read_bytes())[4]]
 
 
-def pages_of(raw: bytes, chunk: thrift.Struct, num_rows: int) -> list[tuple[int, int]]:
+def pages_of(raw: bytes, chunk: thrift_decoder.Struct, num_rows: int) -> list[tuple[int, int]]:
     """Return the rows of each page, after looking whether it is where the offset index says."""
-    index, end = thrift.decode(raw, chunk[4][1])
-    assert end - chunk[4][1] == chunk[5][1]
-    starts = [page[3][1] for page in index[1][1].values]
-    position = chunk[3][1][9][1]
-    for page in index[1][1].values:
-        assert page[1][1] == position
-        header, body = thrift.decode(raw, position)
-        assert header[1][1] in (0, 3)
-        assert body + header[3][1] == position + page[2][1]
-        position += page[2][1]
-    assert position == chunk[3][1][9][1] + chunk[3][1][7][1]
+    index, end = thrift_decoder.decode(raw, chunk[4])
+    assert end - chunk[4] == chunk[5]
+    starts = [page[3] for page in index[1]]
+    position = chunk[3][9]
+    for page in index[1]:
+        assert page[1] == position
+        header, body = thrift_decoder.decode(raw, position)
+        assert header[1] in (0, 3)
+        assert body + header[3] == position + page[2]
+        position += page[2]
+    assert position == chunk[3][9] + chunk[3][7]
     return list(zip(starts, [*starts[1:], num_rows], strict=True))
 
 
@@ -65,17 +64,17 @@ def assert_true_index(path: Path, column: int, group_rows: int) -> int:
     for number, chunks in enumerate(groups_of(path)):
         chunk = chunks[column]
         group = rows[number * group_rows : (number + 1) * group_rows]
-        index, end = thrift.decode(raw, chunk[6][1])
-        assert end - chunk[6][1] == chunk[7][1]
-        are_null, least, greatest, order, counts = (index[i][1] for i in range(1, 6))
+        index, end = thrift_decoder.decode(raw, chunk[6])
+        assert end - chunk[6] == chunk[7]
+        are_null, least, greatest, order, counts = (index[i] for i in range(1, 6))
         expected = []
         pages = pages_of(raw, chunk, len(group))
         for page, (start, stop) in enumerate(pages):
             numbers, num_nulls = numbers_of(group[start:stop])
-            assert are_null.values[page] == (not numbers)
-            assert counts.values[page] == num_nulls
-            bounds = b"".join((least.values[page], greatest.values[page]))
-            stored = np.frombuffer(bounds, TYPES[chunk[3][1][1][1]])
+            assert are_null[page] == (not numbers)
+            assert counts[page] == num_nulls
+            bounds = b"".join((least[page], greatest[page]))
+            stored = np.frombuffer(bounds, TYPES[chunk[3][1]])
             assert stored.tolist() == ([min(numbers), max(numbers)] if numbers else [])
             expected += [tuple(stored.tolist())] if numbers else []
         assert order == boundary_order(expected)
@@ -154,8 +153,8 @@ def test_pages_in_order(paths: Paths, sign: int) -> None:
     rewrite(*paths)
     assert assert_true_index(paths[1], 1, 1000) > 2
     raw = paths[1].read_bytes()
-    index, _ = thrift.decode(raw, groups_of(paths[1])[0][1][6][1])
-    assert index[4][1] == (1 if sign == 1 else 2)
+    index, _ = thrift_decoder.decode(raw, groups_of(paths[1])[0][1][6])
+    assert index[4] == (1 if sign == 1 else 2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -164,8 +163,8 @@ def test_zeros_of_both_signs_are_within_the_bounds(paths: Paths, dtype: str) -> 
     pq.write_table(table(pa.array(list(rows))), paths[0], write_page_index=True)
     rewrite(*paths)
     raw = paths[1].read_bytes()
-    index, _ = thrift.decode(raw, groups_of(paths[1])[0][1][6][1])
-    (greatest,) = np.frombuffer(index[3][1].values[0], dtype)
+    index, _ = thrift_decoder.decode(raw, groups_of(paths[1])[0][1][6])
+    (greatest,) = np.frombuffer(index[3][0], dtype)
     assert greatest == 0
     assert not np.signbit(greatest)
 
@@ -235,5 +234,5 @@ def test_the_order_of_fields_suits_readers_without_long_field_ids(
     rewrite(*paths)
     for chunk in groups_of(paths[1])[0]:
         assert list(chunk) == sorted(chunk)
-        assert list(chunk[3][1]) == sorted(chunk[3][1])
+        assert list(chunk[3]) == sorted(chunk[3])
     assert_true_index(paths[1], 1, 100)

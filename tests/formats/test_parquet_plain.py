@@ -1,10 +1,11 @@
-"""Parquet pages that are read and made without pyarrow: as it would have done it.
+"""Dense rows of Parquet, read and written without pyarrow: with the results that it has.
 
 Rows are doubled on their way through, and read back with pyarrow, pandas and Polars.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,14 @@ import pytest
 
 from l2cli.errors import FormatError
 from l2cli.formats.parquet import ParquetReader, thrift
+from l2cli.formats.parquet.columns import single_columns
+from l2cli.formats.parquet.dense.decode import dense_windows
+from l2cli.formats.parquet.dense.encode import encode_dense
+from l2cli.formats.parquet.footer import Footer
+from l2cli.formats.parquet.section import Section
+from l2cli.formats.parquet.writer_properties import WriterProperties
 from l2cli.formats.tabular.lists import ListWindow
-from tests.formats.doubling import double
+from tests.formats import thrift_decoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,43 +34,80 @@ Rows = np.ndarray[Any, Any]
 
 LENGTHS = [1, 2, 7, 8, 9, 31, 32, 33, 48, 768, 1001]
 CODECS = ["none", "snappy", "gzip", "brotli", "lz4", "zstd"]
-KINDS = ["list", "large_list", "required", "fixed"]
+LIST_TYPES = ["list", "large_list", "required", "fixed"]
 
 
 def random_rows(num_rows: int, length: int, dtype: str = "float32") -> Rows:
     return np.random.default_rng(length).standard_normal((num_rows, length)).astype(dtype)
 
 
-def column_of(rows: Rows, kind: str = "list") -> Any:
+def column_of(rows: Rows, list_type: str = "list") -> Any:
     values = pa.array(rows.reshape(-1))
     offsets = np.arange(0, rows.size + 1, rows.shape[1])
-    if kind == "fixed":
+    if list_type == "fixed":
         return pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
-    if kind == "large_list":
+    if list_type == "large_list":
         return pa.LargeListArray.from_arrays(offsets, values)
-    field = pa.field("element", values.type, nullable=kind != "required")
+    field = pa.field("element", values.type, nullable=list_type != "required")
     return pa.ListArray.from_arrays(offsets.astype("i4"), values, pa.list_(field))
 
 
-def write(path: Path, rows: Rows, kind: str = "list", **options: Any) -> Path:
+def write(path: Path, rows: Rows, list_type: str = "list", **options: Any) -> Path:
     """Write ``rows`` with pyarrow, as a column of lists."""
-    column = column_of(rows, kind)
-    field = pa.field("vector", column.type, nullable=kind != "required")
+    column = column_of(rows, list_type)
+    field = pa.field("vector", column.type, nullable=list_type != "required")
     table = pa.table([column], schema=pa.schema([field]))
     pq.write_table(table, path, **{"use_dictionary": False, **options})
     return path
 
 
-@pytest.fixture
-def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let it fail where pyarrow's writer is called after all."""
-    monkeypatch.setattr("l2cli.formats.parquet.writer.encode", None)
+def double(source: Path, *, batch_size: int | None = None) -> Path:
+    """Double the vectors of a file, and return the file that holds them.
+
+    The rows and the statistics are the same with pyarrow, which reads and writes all of them then.
+    """
+    results = []
+    for dense in (False, True):
+        destination = source.with_name(f"doubled-{dense}.parquet")
+        with ParquetReader(source, dense=dense) as reader:
+            arrays = reader.arrays()
+            with reader.writer(destination, {array.name: array for array in arrays}) as writer:
+                for batch in reader.batches(arrays, batch_size):
+                    writer.write(replace(batch, rows=batch.rows * batch.rows.dtype.type(2)))
+                writer.finish()
+        results.append(destination)
+    columns = [pq.read_table(path, page_checksum_verification=True)["vector"] for path in results]
+    assert columns[0].type == columns[1].type
+    assert pc.list_value_length(columns[0]).equals(pc.list_value_length(columns[1]))
+    numbers = [pc.list_flatten(column).to_numpy().tobytes() for column in columns]
+    assert numbers[0] == numbers[1]
+    assert statistics_bytes(results[0]) == statistics_bytes(results[1])
+    return results[1]
 
 
-@pytest.fixture
-def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let it fail where pyarrow decodes a page after all."""
-    monkeypatch.setattr("l2cli.formats.parquet.decode._window", None)
+def dense_rows(path: Path) -> list[tuple[int, int]]:
+    """Return which rows of each row group are read without pyarrow."""
+    ranges = []
+    with path.open("rb") as file:
+        footer = Footer.read(file)
+        (columns,) = single_columns(footer, pq.read_schema(path))
+        for number, group in enumerate(footer.row_groups):
+            section = Section(columns, number, group, 0, WINDOW_ROWS)
+            start, windows = dense_windows(section, footer, file) or (group.num_rows, iter(()))
+            ranges.append((start, start + sum(window.num_rows for window in windows)))
+    return ranges
+
+
+def assert_dense(path: Path, rows: Rows) -> None:
+    """Check that all rows of a file are read, and would be written again, without pyarrow."""
+    num_rows = [pq.read_metadata(path).row_group(0).num_rows, len(rows)]
+    assert dense_rows(path)[0] == (0, num_rows[0])
+    window = ListWindow(column_of(rows))
+    with path.open("rb") as file:
+        properties = WriterProperties.of(file, Footer.read(file).row_groups[0].chunks[0])
+    pages = encode_dense(window, [rows], rows.dtype.name, 2, properties)
+    assert pages is not None
+    assert sum(page.metadata[5][1] for page in pages) == rows.size
 
 
 def read(path: Path) -> Rows:
@@ -78,15 +122,14 @@ def bodies(path: Path) -> list[bytes]:
     chunk = pq.ParquetFile(path).metadata.row_group(0).column(0)
     raw = path.read_bytes()
     start, stop = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
-    found = []
+    pages = []
     while start < stop:
-        header, body = thrift.decode(raw, start)
-        start = body + header[3][1]
-        found.append(raw[body:start])
-    return found
+        header, body = thrift_decoder.decode(raw, start)
+        start = body + header[3]
+        pages.append(raw[body:start])
+    return pages
 
 
-@pytest.mark.usefixtures("no_encoder")
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_pages_are_those_of_pyarrow(tmp_path: Path, codec: str, version: str) -> None:
@@ -96,10 +139,12 @@ def test_the_pages_are_those_of_pyarrow(tmp_path: Path, codec: str, version: str
         "write_page_checksum": True,
     }
     rows = random_rows(1000, 768)
-    doubled = double(write(tmp_path / "x.parquet", rows, **options), "vector")
+    doubled = double(write(tmp_path / "x.parquet", rows, **options))
     expected = write(tmp_path / "expected.parquet", rows * 2, **options)
     assert len(bodies(expected)) == 3
     assert bodies(doubled) == bodies(expected)
+    if codec in ("none", "snappy", "zstd"):
+        assert_dense(expected, rows)
     assert np.array_equal(read(doubled), rows * 2)
     chunks = [pq.ParquetFile(p).metadata.row_group(0).column(0) for p in (doubled, expected)]
     names = ("total_compressed_size", "total_uncompressed_size", "encodings", "num_values")
@@ -108,39 +153,36 @@ def test_the_pages_are_those_of_pyarrow(tmp_path: Path, codec: str, version: str
     ]
 
 
-@pytest.mark.usefixtures("no_encoder")
-@pytest.mark.usefixtures("no_decoder", "no_encoder")
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("list_type", LIST_TYPES)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_any_length_of_row_for_any_reader(
-    tmp_path: Path, dtype: str, kind: str, version: str
+    tmp_path: Path, dtype: str, list_type: str, version: str
 ) -> None:
     for length in LENGTHS:
         rows = random_rows(11, length, dtype)
-        source = write(tmp_path / "x.parquet", rows, kind, data_page_version=version)
-        doubled = double(source, "vector")
+        source = write(tmp_path / "x.parquet", rows, list_type, data_page_version=version)
+        doubled = double(source)
         assert np.array_equal(read(doubled), rows * 2)
         for column in (pl.read_parquet(doubled)["vector"], pd.read_parquet(doubled)["vector"]):
             assert np.array_equal(np.stack(column.to_list()), rows * 2)
 
 
-@pytest.mark.usefixtures("no_decoder", "no_encoder")
 @pytest.mark.parametrize("page_bytes", [10_000, 123_456, 2**24])
 def test_row_groups_of_many_windows(tmp_path: Path, page_bytes: int) -> None:
     rows = random_rows(300_000, 9)
     options: dict[str, Any] = {"row_group_size": 200_000, "data_page_size": page_bytes}
     source = write(tmp_path / "x.parquet", rows, **options)
-    doubled = double(source, "vector")
+    doubled = double(source)
     assert len(bodies(doubled)) == 7
     assert np.array_equal(read(doubled), rows * 2)
     again = doubled.read_bytes()
-    assert double(source, "vector", batch_size=12_345).read_bytes() == again
+    assert double(source, batch_size=12_345).read_bytes() == again
 
 
 def test_rows_that_are_larger_than_a_page(tmp_path: Path) -> None:
     rows = random_rows(3, 300_000)
-    doubled = double(write(tmp_path / "x.parquet", rows), "vector")
+    doubled = double(write(tmp_path / "x.parquet", rows))
     assert np.array_equal(read(doubled), rows * 2)
 
 
@@ -162,26 +204,23 @@ BOUNDS = [
 ]
 
 
-@pytest.mark.usefixtures("no_encoder")
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("numbers", BOUNDS, ids=str)
 def test_statistics_are_those_of_pyarrow(tmp_path: Path, numbers: list[float], dtype: str) -> None:
     rows = np.array([numbers] * 2, dtype)
-    doubled = double(write(tmp_path / "x.parquet", rows), "vector")
+    doubled = double(write(tmp_path / "x.parquet", rows))
     expected = write(tmp_path / "expected.parquet", rows * rows.dtype.type(2))
     assert statistics_bytes(doubled) == statistics_bytes(expected)
 
 
 def statistics_bytes(path: Path) -> Any:
-    raw = path.read_bytes()
-    footer, _ = thrift.decode(raw[-8 - int.from_bytes(raw[-8:-4], "little") : -8])
-    return footer[4][1].values[0][1][1].values[0][3][1][12]
+    return thrift_decoder.read_footer(path.read_bytes())[4][0][1][0][3][12]
 
 
 def test_statistics_of_several_pages_are_merged(tmp_path: Path) -> None:
     rows = random_rows(3000, 400)
     rows[:700] = np.nan
-    doubled = double(write(tmp_path / "x.parquet", rows), "vector")
+    doubled = double(write(tmp_path / "x.parquet", rows))
     expected = write(tmp_path / "expected.parquet", rows * 2)
     assert statistics_bytes(doubled) == statistics_bytes(expected)
     assert pq.ParquetFile(doubled).metadata.row_group(0).column(0).statistics.has_min_max
@@ -190,19 +229,12 @@ def test_statistics_of_several_pages_are_merged(tmp_path: Path) -> None:
 # What pyarrow decodes
 
 
-def decoded_windows(path: Path, expected: Rows) -> list[int]:
-    """Check what is read and return how many rows each window has that pyarrow decodes."""
-    decoded = []
-
-    def decode(record_batch: Any, columns: Any) -> Any:
-        decoded.append(record_batch.num_rows)
-        return ListWindow(record_batch.column(0))
-
-    with pytest.MonkeyPatch.context() as patch, ParquetReader(path) as reader:
-        patch.setattr("l2cli.formats.parquet.decode._window", decode)
+def assert_read(path: Path, expected: Rows, dense: tuple[int, int]) -> None:
+    """Check what is read, and from which row to which without pyarrow."""
+    with ParquetReader(path) as reader:
         batches = list(reader.batches(reader.arrays(), None))
     np.testing.assert_array_equal(np.concatenate([batch.rows for batch in batches]), expected)
-    return decoded
+    assert dense_rows(path) == [dense]
 
 
 WINDOW_ROWS = 87381
@@ -210,12 +242,13 @@ WINDOW_ROWS = 87381
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zstd"}, {"compression": "none"}], ids=str)
-def test_nothing_where_all_pages_are_plain(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_nothing_where_all_pages_are_dense(tmp_path: Path, options: dict[str, Any]) -> None:
     rows = random_rows(300_000, 9)
-    assert decoded_windows(write(tmp_path / "x.parquet", rows, **options), rows) == []
+    source = write(tmp_path / "x.parquet", rows, **options)
+    assert_read(source, rows, (0, 300_000))
 
 
-OTHERS: list[dict[str, Any]] = [
+NOT_DENSE: list[dict[str, Any]] = [
     {"compression": "gzip"},
     {"compression": "lz4"},
     {"use_byte_stream_split": True},
@@ -223,37 +256,37 @@ OTHERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", OTHERS, ids=str)
+@pytest.mark.parametrize("options", NOT_DENSE, ids=str)
 def test_other_codecs_and_encodings(tmp_path: Path, options: dict[str, Any]) -> None:
     rows = random_rows(100, 9)
-    assert decoded_windows(write(tmp_path / "x.parquet", rows, **options), rows) == [100]
+    source = write(tmp_path / "x.parquet", rows, **options)
+    assert_read(source, rows, (100, 100))
 
 
 def test_a_page_of_so_many_values_that_their_levels_take_memory(tmp_path: Path) -> None:
     rows = random_rows(5000, 1000, "float16")
     source = write(tmp_path / "x.parquet", rows, data_page_size=2**24)
     assert len(bodies(source)) == 1
-    assert sum(decoded_windows(source, rows)) == 5000
+    assert_read(source, rows, (5000, 5000))
 
 
 def test_windows_before_a_dictionary_is_full(tmp_path: Path) -> None:
     rows = random_rows(300_000, 9)
     options: dict[str, Any] = {"use_dictionary": True, "dictionary_pagesize_limit": 2**20}
     source = write(tmp_path / "x.parquet", rows, **options)
-    assert decoded_windows(source, rows) == [WINDOW_ROWS]
+    assert_read(source, rows, (WINDOW_ROWS, 300_000))
 
 
-@pytest.mark.parametrize("kind", ["list", "fixed"])
-def test_windows_after_a_null_component(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("list_type", ["list", "fixed"])
+def test_windows_after_a_null_component(tmp_path: Path, list_type: str) -> None:
     rows = random_rows(300_000, 9)
     rows[250_000, 3] = np.nan
     values = pa.array(rows.reshape(-1), from_pandas=True)
-    column = column_of(rows, kind)
+    column = column_of(rows, list_type)
     buffers = column.buffers()[: column.type.num_buffers]
     column = pa.Array.from_buffers(column.type, len(column), buffers, children=[values])
     pq.write_table(pa.table({"vector": column}), tmp_path / "x.parquet", use_dictionary=False)
-    last = 300_000 - 3 * WINDOW_ROWS
-    assert decoded_windows(tmp_path / "x.parquet", rows) == [WINDOW_ROWS, last]
+    assert_read(tmp_path / "x.parquet", rows, (0, 2 * WINDOW_ROWS))
 
 
 def test_rows_of_other_lengths_with_as_many_values(tmp_path: Path) -> None:
@@ -266,8 +299,8 @@ def test_rows_of_other_lengths_with_as_many_values(tmp_path: Path) -> None:
         source = tmp_path / f"{number}.parquet"
         column = pa.array(lists, pa.list_(pa.float32()))
         pq.write_table(pa.table({"vector": column}), source, use_dictionary=False)
-        doubled = pq.read_table(double(source, "vector"))["vector"].to_pylist()
-        assert doubled == [each and [2 * x for x in each] for each in lists]
+        doubled = pq.read_table(double(source))["vector"].to_pylist()
+        assert doubled == [row and [2 * x for x in row] for row in lists]
 
 
 @pytest.mark.parametrize("codec", ["snappy", "zstd", "gzip"])
@@ -285,4 +318,4 @@ def test_a_page_that_yields_less_than_it_promises(tmp_path: Path, codec: str) ->
     end = thrift.encode(footer)
     source.write_bytes(raw[:4] + page + end + len(end).to_bytes(4, "little") + raw[-4:])
     with pytest.raises(FormatError, match=r"x.parquet is damaged \(.*([dD]ecompress|Corrupt)"):
-        double(source, "vector")
+        double(source)

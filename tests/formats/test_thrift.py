@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from functools import partial
+from struct import unpack
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +32,7 @@ from l2cli.formats.parquet.thrift import (
     decode,
     encode,
 )
+from tests.formats import thrift_decoder
 
 
 def test_a_real_footer_comes_back_to_the_byte() -> None:
@@ -41,16 +44,17 @@ def test_a_real_footer_comes_back_to_the_byte() -> None:
     assert end == len(footer)
     assert encode(struct) == footer
     assert struct[3] == (I64, 2)
+    assert _values(struct) == thrift_decoder.decode(footer)[0]
 
 
-EVERY_KIND: Struct = {
+EVERY_TYPE: Struct = {
     1: (TRUE, True),
     2: (TRUE + 1, False),
     3: (BYTE, -3),
     4: (I16, -300),
     5: (I32, 2**31 - 1),
     6: (I64, -(2**63)),
-    7: (DOUBLE, b"\x01\x00\x00\x00\x00\x00\xf8\x7f"),
+    7: (DOUBLE, b"\x01\x00\x00\x00\x00\x00\xf8\x3f"),
     8: (BINARY, b"\xff" * 200),
     30: (LIST, Items(TRUE, [True, False])),
     29: (LIST, Items(I64, list(range(100)))),
@@ -61,13 +65,32 @@ EVERY_KIND: Struct = {
 }
 
 
-def test_every_kind_comes_back() -> None:
-    raw = encode(EVERY_KIND)
-    assert decode(b"before" + raw + b"after", 6) == (EVERY_KIND, 6 + len(raw))
+def test_every_type_comes_back() -> None:
+    raw = encode(EVERY_TYPE)
+    assert decode(b"before" + raw + b"after", 6) == (EVERY_TYPE, 6 + len(raw))
+
+
+def test_every_type_has_the_value_that_an_independent_decoder_finds() -> None:
+    assert _values(EVERY_TYPE) == thrift_decoder.decode(encode(EVERY_TYPE))[0]
+
+
+def _values(struct: Struct) -> thrift_decoder.Struct:
+    """Return the values of a struct without their types."""
+    return {field_id: _value(value_type, value) for field_id, (value_type, value) in struct.items()}
+
+
+def _value(value_type: int, value: Any) -> Any:
+    if value_type == STRUCT:
+        return _values(value)
+    if isinstance(value, Items):
+        return [_value(value.element_type, element) for element in value.values]
+    if isinstance(value, Pairs):
+        return dict(value.pairs)
+    return unpack("<d", value)[0] if value_type == DOUBLE else value
 
 
 def test_a_struct_cut_off_anywhere_is_refused() -> None:
-    raw = encode(EVERY_KIND)
+    raw = encode(EVERY_TYPE)
     for size in range(len(raw)):
         with pytest.raises(ValueError, match="cut off"):
             decode(raw[:size])
@@ -81,12 +104,12 @@ def test_a_struct_cut_off_anywhere_is_refused() -> None:
         (b"\x19\xfc\xff\xff\xff\xff\x07", "promises 2147483647"),
         (b"\x18\xff\xff\xff\xff\x0f", "promises 4294967295"),
         (b"\x16" + b"\xff" * 9 + b"\x02\x00", "more than 64 bits"),
-        (b"\x1e\x00", "unknown kind 14"),
-        (b"\x10\x00", "unknown kind 0"),
-        (b"\x19\x10\x00\x00", "unknown kind 0"),
-        (b"\x1a\x20\x00\x00\x00", "unknown kind 0"),
-        (b"\x1b\x01\x08\x00\x00", "unknown kind 0"),
-        (b"\x1b\x01\x50\x02\x00", "unknown kind 0"),
+        (b"\x1e\x00", "unknown type 14"),
+        (b"\x10\x00", "unknown type 0"),
+        (b"\x19\x10\x00\x00", "unknown type 0"),
+        (b"\x1a\x20\x00\x00\x00", "unknown type 0"),
+        (b"\x1b\x01\x08\x00\x00", "unknown type 0"),
+        (b"\x1b\x01\x50\x02\x00", "unknown type 0"),
         (b"\x15\x02\x05\x02\x04\x00", "field 1 twice"),
     ],
 )
