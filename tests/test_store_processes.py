@@ -19,7 +19,7 @@ from l2cli.options import NormalizeOptions
 from l2cli.store.runners.local import InProcess, LocalWorkers, useful_jobs
 from l2cli.store.task import ShardReport, ShardTask, run_shard
 from tests.commands import SAMPLES, children, l2norm, start
-from tests.figures.stores import contents
+from tests.stores import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable

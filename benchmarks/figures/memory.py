@@ -1,4 +1,4 @@
-"""Peak memory of the whole command: ``python -m tests.figures.memory FOLDER``.
+"""Peak memory of the whole command: ``python -m benchmarks.figures.memory FOLDER``.
 
 Makes files of 0.6 and 2.4 GB of each format in FOLDER, one after the other, normalizes each and
 prints the largest resident size of the processes. FOLDER wants 5 GB; ``/dev/shm`` is quick.
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.benchmarks.timing import L2NORM, PIPE, Command
+from benchmarks.timing import L2NORM, PIPE, Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

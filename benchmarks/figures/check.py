@@ -1,6 +1,6 @@
 """``l2norm check`` against ``cat``, and one bad row among many.
 
-Run it as ``python -m tests.figures.check FOLDER``.
+Run it as ``python -m benchmarks.figures.check FOLDER``.
 FOLDER wants 2 GB; ``/dev/shm`` is quick. The time is marginal: that of a file of ten rows is taken
 off. Each of the runs is paired with a ``cat`` beside it, for a machine has good and bad minutes.
 """

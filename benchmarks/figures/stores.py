@@ -1,4 +1,4 @@
-"""Figures of whole stores: ``python -m tests.figures.stores FOLDER [NAME...]``.
+"""Figures of whole stores: ``python -m benchmarks.figures.stores FOLDER [NAME...]``.
 
 Makes stores of ``.npy`` shards in FOLDER, one after the other, normalizes each with the whole
 command, and prints a line for each figure. FOLDER wants 3 GB; ``/dev/shm`` is quick. The names
@@ -7,7 +7,6 @@ are ``small``, ``kill`` and ``many``; all of them is a matter of minutes.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tests.stores import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,15 +61,6 @@ def run(*arguments: str | Path) -> tuple[float, float]:
     if process.returncode:
         raise SystemExit(f"{arguments} ended with {process.returncode}")
     return time.perf_counter() - started, usage.ru_maxrss / 1000
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Return a hash of every file below ``folder`` but the manifest."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".l2norm.jsonl"
-    }
 
 
 def _best(action: Callable[[], object], target: Path, repeats: int = 3) -> float:

@@ -1,4 +1,4 @@
-"""Print the table of speeds: ``python -m tests.benchmarks FOLDER [--runs N] [WORD...]``.
+"""Print the table of speeds: ``python -m benchmarks FOLDER [--runs N] [WORD...]``.
 
 Makes files of 614 MB in FOLDER, one after the other, and times whole commands in turn with a
 peer. FOLDER wants 5 GB; in ``/dev/shm`` nothing waits for a disk. A WORD chooses the rows that
@@ -17,8 +17,8 @@ from multiprocessing import Process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import files, peers
-from tests.benchmarks.timing import CHECK, L2NORM, PIPE, Command, compare
+from benchmarks import files, peers
+from benchmarks.timing import CHECK, L2NORM, PIPE, Command, compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

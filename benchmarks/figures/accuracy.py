@@ -1,6 +1,7 @@
-"""Largest errors over a million random rows of each dtype: ``python -m tests.figures.accuracy``.
+"""Largest errors over a million random rows of each dtype.
 
-The rows are of all sizes that the dtype can hold, subnormal rows too, with epsilon 0 and 1e-12.
+Run it as ``python -m benchmarks.figures.accuracy``. The rows are of all sizes that the
+dtype can hold, subnormal rows too, with epsilon 0 and 1e-12.
 """
 
 from __future__ import annotations

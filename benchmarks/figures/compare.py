@@ -1,6 +1,7 @@
-"""What five ways of normalizing make of the same rows: ``python -m tests.figures.compare``.
+"""What five ways of normalizing make of the same rows.
 
-Prints the table in README.md. Needs scikit-learn beside what the tests need.
+Run it as ``python -m benchmarks.figures.compare``. Prints the table in README.md. Needs scikit-learn
+beside what the tests need.
 """
 
 from __future__ import annotations
