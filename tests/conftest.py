@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.workers import BackendProcess
+from tests.support.workers import BackendProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

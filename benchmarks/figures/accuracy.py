@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.reference import BFLOAT16, rows_of_all_sizes, worst_ulp
-from tests.workers import BackendProcess
+from tests.support.reference import BFLOAT16, rows_of_all_sizes, worst_ulp
+from tests.support.workers import BackendProcess
 
 NEGLIGIBLE = {"float64": 2.0**-110}
 REPEATS, NUM_ROWS, DIM = 10, 100_000, 24

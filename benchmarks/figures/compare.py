@@ -1,7 +1,7 @@
 """What five ways of normalizing make of the same rows.
 
-Run it as ``python -m benchmarks.figures.compare``. Prints the table in README.md. Needs scikit-learn
-beside what the tests need.
+Run it as ``python -m benchmarks.figures.compare``. Prints the table in README.md. Needs
+scikit-learn beside what the tests need.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import tensorflow as tf
 from sklearn.preprocessing import normalize as sklearn_normalize
 
 from l2cli.options import NormalizeOptions
-from tests.reference import worst_ulp
-from tests.workers import normalize_array
+from tests.support.reference import worst_ulp
+from tests.support.workers import normalize_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tests.stores import contents
+from tests.support.stores import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
