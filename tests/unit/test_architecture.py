@@ -33,8 +33,8 @@ LAYERS = {
     """,
     "cli": """
         commands
-        stores
-        guard options
+        stores command
+        guard options errors
         progress
         log_lines
         terminal

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from l2cli.cli.command import Command
 from l2cli.cli.options import (
     FORMAT,
     PATH,
@@ -36,7 +37,7 @@ _STANDARD_INPUT = ("-", "/dev/stdin")
 _STANDARD_OUTPUT = ("-", "/dev/stdout")
 
 
-@click.command(short_help="Make the vectors in a file unit vectors.")
+@click.command(cls=Command, short_help="Make the vectors in a file unit vectors.")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=PATH)
 @click.option(
     "-o",
