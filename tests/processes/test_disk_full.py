@@ -14,7 +14,7 @@ import pytest
 
 from l2cli.errors import DestinationError, is_disk_full
 from l2cli.graph.export import export_model
-from tests.support.commands import PROGRAM, Done, l2norm
+from tests.support.commands import PROGRAM, Done, l2norm, l2norm_anew
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks what is written")
 
@@ -73,7 +73,7 @@ def _with(code: str, folder: Path, *arguments: str | Path) -> Done:
     python.mkdir(exist_ok=True)
     (python / "sitecustomize.py").write_text(code)
     path = os.pathsep.join([str(python), os.environ.get("PYTHONPATH", "")])
-    return l2norm(*arguments, cwd=folder, PYTHONPATH=path)
+    return l2norm_anew(*arguments, cwd=folder, PYTHONPATH=path)
 
 
 def _small_disk(room: int, number: int = errno.ENOSPC) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tests.support.commands import SAMPLES, l2norm
+from tests.support.commands import SAMPLES, l2norm_anew
 from tests.support.reference import true_quotient
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_a_users_settings_of_jax_change_no_bit_and_stay(
 
 def test_the_command_minds_no_setting_of_the_environment(tmp_path: Path) -> None:
     source = SAMPLES / "glove-50d.npy"
-    done = l2norm(
+    done = l2norm_anew(
         *("normalize", source, "-o", tmp_path / "x.npy", "--backend", "jax"),
         JAX_DISABLE_JIT="1",
         JAX_TRANSFER_GUARD="disallow",
@@ -127,7 +127,7 @@ def test_a_setting_that_cannot_be_met_is_named(
 ) -> None:
     source = SAMPLES / "glove-50d.npy"
     arguments = ("normalize", source, "-o", tmp_path / "x.npy", "--backend", "jax")
-    done = l2norm(*arguments, cwd=None, **environ)
+    done = l2norm_anew(*arguments, cwd=None, **environ)
     assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
     assert message in done.err
     assert "unexpected" not in done.err

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.prepared import run_prepared
+
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 PROGRAM = [sys.executable, "-m", "l2cli"]
 
@@ -33,8 +35,14 @@ def start(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> su
     )
 
 
-def l2norm(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> Done:
-    """Run ``l2norm`` with ``arguments`` to its end."""
+def l2norm(*arguments: str | Path, cwd: Path | None = None) -> Done:
+    """Run ``l2norm`` with ``arguments`` to its end, with its imports already made."""
+    environ = {**os.environ, "COLUMNS": "80"}
+    return Done(*run_prepared([*map(str, arguments)], str(cwd or Path.cwd()), environ))
+
+
+def l2norm_anew(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> Done:
+    """Run ``l2norm`` to its end as a shell does: nothing is imported, ``environ`` is set before."""
     process = start(*arguments, cwd=cwd, **environ)
     out, err = process.communicate(timeout=300)
     return Done(process.returncode, out, err)

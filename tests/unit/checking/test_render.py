@@ -18,7 +18,7 @@ from l2cli.checking.histogram import make_picture
 from l2cli.checking.render.page import page
 from l2cli.checking.render.plot import plot
 from l2cli.checking.result import ArrayCheck, CheckReport, Figures, FileCheck, Offender, Span
-from tests.support.commands import SAMPLES, l2norm
+from tests.support.commands import SAMPLES, l2norm, l2norm_anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,7 +191,7 @@ def test_without_matplotlib_one_line_says_what_to_do(tmp_path: Path) -> None:
         "import importlib.util as u\nfind = u.find_spec\n"
         "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest)\n"
     )
-    done = l2norm(
+    done = l2norm_anew(
         "check",
         SAMPLES / "glove-50d.npy",
         *("--plot", "x.png"),

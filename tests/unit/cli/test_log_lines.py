@@ -10,7 +10,7 @@ import pytest
 
 from l2cli.cli.log_lines import FileLines, StoreLines
 from l2cli.store.run import StoreProgress
-from tests.support.commands import l2norm
+from tests.support.commands import l2norm, l2norm_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,11 +105,13 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_the_command_writes_to_the_log_what_is_due(store: Path, leaping: str) -> None:
-    done = l2norm("normalize", store, "--only-arrays", "--dry-run", "-q", PYTHONPATH=leaping)
+    done = l2norm_anew("normalize", store, "--only-arrays", "--dry-run", "-q", PYTHONPATH=leaping)
     assert (done.code, done.err) == (0, "")
-    done = l2norm("normalize", store, "--json", "--dry-run", "--no-progress", PYTHONPATH=leaping)
+    done = l2norm_anew(
+        "normalize", store, "--json", "--dry-run", "--no-progress", PYTHONPATH=leaping
+    )
     assert (done.code, done.err) == (0, "")
-    done = l2norm("normalize", store, "--json", "--dry-run", PYTHONPATH=leaping)
+    done = l2norm_anew("normalize", store, "--json", "--dry-run", PYTHONPATH=leaping)
     assert done.err.splitlines() == [
         "l2norm: 0 of 2 files, 0 of 0 MB (0%)",
         "l2norm: 1 of 2 files, 0 of 0 MB (50%), 0.0 kB/s, 48.0 h left, at 1.npy",
@@ -124,9 +126,9 @@ def test_the_log_of_one_file_is_silent_at_first(store: Path) -> None:
 
 def test_the_log_of_one_file_shows_what_is_due(store: Path, leaping: str) -> None:
     source = str(store / "1.npy")
-    done = l2norm("check", source, PYTHONPATH=leaping)
+    done = l2norm_anew("check", source, PYTHONPATH=leaping)
     assert done.err.startswith(f"l2norm: {source}: 0 of 0 MB (")
-    done = l2norm("check", source, "-q", PYTHONPATH=leaping)
+    done = l2norm_anew("check", source, "-q", PYTHONPATH=leaping)
     assert (done.code, done.err) == (1, "")
 
 

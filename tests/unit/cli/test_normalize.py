@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli import __version__
-from tests.support.commands import PROGRAM, SAMPLES, l2norm, start
+from tests.support.commands import PROGRAM, SAMPLES, l2norm, l2norm_anew, start
 from tests.support.reference import worst_ulp
 
 
@@ -38,7 +38,7 @@ def test_the_sample_npy_is_normalized_in_silence_but_for_one_line(
     tmp_path: Path, backend: str
 ) -> None:
     source = shutil.copy(SAMPLES / "glove-50d.npy", tmp_path)
-    done = l2norm("normalize", "glove-50d.npy", "--backend", backend, cwd=tmp_path)
+    done = l2norm_anew("normalize", "glove-50d.npy", "--backend", backend, cwd=tmp_path)
     assert (done.code, done.out) == (0, "")
     assert done.err.startswith("glove-50d.npy → glove-50d.normalized.npy: 2,000 × 50 float32; "), (
         done.err
@@ -240,10 +240,10 @@ def test_a_bad_row_leaves_nothing_behind(source: Path) -> None:
     ],
 )
 def test_keras_backend_is_honoured(source: Path, keras_backend: str, code: int, words: str) -> None:
-    done = l2norm("normalize", source, KERAS_BACKEND=keras_backend)
+    done = l2norm_anew("normalize", source, KERAS_BACKEND=keras_backend)
     assert (done.code, words in done.err) == (code, True), done.err
     wishes = ("--backend", "jax", "--overwrite")
-    named = l2norm("normalize", source, *wishes, KERAS_BACKEND=keras_backend)
+    named = l2norm_anew("normalize", source, *wishes, KERAS_BACKEND=keras_backend)
     assert "on jax (cpu)" in named.err
 
 
@@ -369,12 +369,12 @@ def test_a_note_is_told_once(source: Path) -> None:
 
 
 def test_a_backend_that_dies_is_said(source: Path) -> None:
-    done = l2norm("normalize", source, XLA_FLAGS="--xla_no_such_flag=1")
+    done = l2norm_anew("normalize", source, XLA_FLAGS="--xla_no_such_flag=1")
     assert done.code == 3
     assert "gave up with exit code 1; nothing was written; look at XLA_FLAGS" in done.err
     assert done.err.endswith("; --debug shows what it said\n")
     assert _names(source.parent) == ["x.npy"]
-    done = l2norm("normalize", source, JAX_PLATFORMS="bogus")
+    done = l2norm_anew("normalize", source, JAX_PLATFORMS="bogus")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "jax finds no device to run on" in done.err
 
@@ -488,7 +488,7 @@ def test_inspect_takes_folders(tmp_path: Path) -> None:
     np.save(tmp_path / "scores.npy", np.ones(4, "f4"))
     np.savez(tmp_path / "bad.npz", embedding=np.array(["a"]), bbox=np.ones((4, 4)))
     (tmp_path / "x.fvecs").write_bytes(b"1234")
-    done = l2norm("inspect", ".", cwd=tmp_path, COLUMNS="100")
+    done = l2norm_anew("inspect", ".", cwd=tmp_path, COLUMNS="100")
     assert (done.code, done.err) == (0, "")
     why = "str32 is not a float type that l2norm normalizes"
     assert done.out.splitlines() == [

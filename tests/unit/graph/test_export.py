@@ -127,16 +127,23 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["unit.keras"]
 
 
-def test_the_command_writes_a_folder_and_replaces_it(tmp_path: Path) -> None:
+def _export_blocks(path: str) -> None:
+    export_model(path, (4, 3), (1, 2), dtype="float16")
+
+
+def test_the_command_replaces_a_folder_if_that_was_said(
+    tensorflow_process: BackendProcess, tmp_path: Path
+) -> None:
     options = ("--shape", "4,3", "--axis", "1,2", "--dtype", "float16", "-q")
-    assert l2norm("export", "unit", *options, cwd=tmp_path).err == ""
+    tensorflow_process.call(_export_blocks, str(tmp_path / "unit"))
     before = (tmp_path / "unit" / "saved_model.pb").stat().st_ino
     refused = l2norm("export", "unit", *options, cwd=tmp_path)
     assert (refused.code, refused.err) == (
         3,
         "l2norm: unit exists; replace it with --overwrite, or name another\n",
     )
-    assert l2norm("export", "unit", *options, "--overwrite", cwd=tmp_path).code == 0
+    done = l2norm("export", "unit", *options, "--overwrite", cwd=tmp_path)
+    assert (done.code, done.out, done.err) == (0, "", "")
     assert (tmp_path / "unit" / "saved_model.pb").stat().st_ino != before
     assert [path.name for path in tmp_path.iterdir()] == ["unit"]
 
@@ -147,8 +154,8 @@ def test_the_command_writes_a_folder_and_replaces_it(tmp_path: Path) -> None:
         (["x.h5", "--dim", "4"], 2, "x.h5: no graph is written as '.h5'; name it *.keras or"),
         (["x.keras", "--dim", "0"], 2, "shape is (0,), expected lengths of 1 or more"),
         (["x.keras", "--dim", "4,x"], 2, "'4,x' is not INT or INT,INT…"),
-        (["x.keras", "--dim", "4", "--axis", "0"], 2, "`axis` is (0,), and axis 0 is the batch"),
-        (["x.keras", "--dim", "4", "--epsilon", "-1"], 2, "`epsilon` is -1.0, expected a finite"),
+        (["x.keras", "--dim", "4", "--axis", "0"], 2, "--axis is (0,), and axis 0 is the batch"),
+        (["x.keras", "--dim", "4", "--epsilon", "-1"], 2, "--epsilon is -1.0, expected a finite"),
         (["x.keras", "--dim", "4", "--to", "stablehlo"], 2, "is named like a Keras model"),
         (["no/x.keras", "--dim", "4"], 3, "there is no folder"),
         (["x.keras"], 2, "Missing option '--dim' / '--shape'"),
