@@ -85,14 +85,14 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def message_of(error: BaseException) -> str:
-    """Return what to say of an error to people, in one line."""
+    """Return one line for people about any error."""
     if isinstance(error, L2NormError):
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {reason(error)}"
     if isinstance(error, ModuleNotFoundError):
         return missing_module(error)
-    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
+    return f"unexpected {type(error).__name__}: {error}"
 
 
 def missing_module(error: ModuleNotFoundError) -> str:
@@ -116,7 +116,7 @@ def crash_message(subject: str, exit_code: int, consequence: str = "nothing was 
         doubt = f"; look at XLA_FLAGS, which is '{flags}'" if flags else ""
         return (
             f"{subject}: the process that worked on it gave up with exit code {exit_code}; "
-            f"{consequence}; --debug shows what it said{doubt}"
+            f"{consequence}{doubt}"
         )
     name = signal.Signals(-exit_code).name
     if name == "SIGKILL":
@@ -126,5 +126,5 @@ def crash_message(subject: str, exit_code: int, consequence: str = "nothing was 
         )
     return (
         f"{subject}: a library crashed ({name}) on it, most likely because it is damaged; "
-        f"{consequence}; --debug shows what the library said"
+        f"{consequence}"
     )

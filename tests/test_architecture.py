@@ -27,15 +27,14 @@ LAYERS = {
         formats
         filesystem
         runtime options
-        arguments
         arrays report
         text
         errors
     """,
     "cli": """
         commands
-        stores
-        guard options
+        stores command
+        guard options errors
         progress
         log_lines
         terminal

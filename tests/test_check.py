@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.checking.array import TOLERANCES
-from l2cli.checking.check import CheckOptions, check
+from l2cli.checking.check import check
 from l2cli.errors import FormatError, NoArrayError, OptionError, SelectionError, SourceError
 from l2cli.normalization.file import normalize_file
+from l2cli.options import CheckOptions
 from tests.reference import BFLOAT16, rows_of_all_sizes, true_quotient
 
 if TYPE_CHECKING:
@@ -235,10 +236,10 @@ def test_what_can_not_be_checked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ({"tolerance": -1.0}, "tolerance is -1.0, expected a finite number, 0 or more"),
-        ({"tolerance": float("nan")}, "tolerance is nan, expected"),
-        ({"zero_rows": "keep"}, "zero_rows is 'keep', expected allow, forbid"),
-        ({"axis": ()}, "axis: none given"),
+        ({"tolerance": -1.0}, "`tolerance` is -1.0, expected a finite number, 0 or more"),
+        ({"tolerance": float("nan")}, "`tolerance` is nan, expected"),
+        ({"zero_rows": "keep"}, "`zero_rows` is 'keep', expected allow, forbid"),
+        ({"axis": ()}, "`axis` is empty"),
     ],
 )
 def test_options_are_validated(wishes: dict[str, Any], message: str) -> None:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.arrays import ArraySpec, Batch, windows
-from l2cli.checking.check import CheckOptions, check
+from l2cli.checking.check import check
 from l2cli.checking.comparison import angles, side_by_side
 from l2cli.errors import OptionError, SourceError
 from l2cli.normalization.file import normalize_file
-from l2cli.options import NormalizeOptions
+from l2cli.options import CheckOptions, NormalizeOptions
 from tests.reference import BFLOAT16, rows_of_all_sizes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from l2cli.arguments import axes_of, checked_axis, checked_epsilon
+from l2cli.graph.arguments import axes_of, checked_axis, checked_epsilon
 from tests.reference import BFLOAT16, rows_of_all_sizes, true_quotient, worst_ulp
 
 if TYPE_CHECKING:
@@ -388,9 +388,11 @@ def test_an_axis_of_another_type_is_refused(axis: Any) -> None:
 
 
 def test_an_axis_out_of_range_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`axis` is 2, but the input has rank 2; expected -2 to"):
+    with pytest.raises(
+        ValueError, match="the input has rank 2, so axis 2 is out of range; expected -2 to"
+    ):
         axes_of(2, 2)
-    with pytest.raises(ValueError, match=r"`axis` is \(-1, 1\), which names one axis .* twice"):
+    with pytest.raises(ValueError, match=r"`axis=\(-1, 1\)` names one axis .* twice"):
         axes_of((-1, 1), 2)
     with pytest.raises(ValueError, match=r"`axis` is empty, expected at least one axis"):
         checked_axis(())
@@ -511,9 +513,9 @@ def _refusal(case: str) -> str:
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("layer", "`axis` is 3, but the input has rank 2; expected -2 to 1"),
-        ("shape", "`axis` is (0, 3), but the input has rank 2; expected -2 to 1"),
-        ("function", "`axis` is 3, but the input has rank 2; expected -2 to 1"),
+        ("layer", "the input has rank 2, so axis 3 is out of range; expected -2 to 1"),
+        ("shape", "the input has rank 2, so axis 3 is out of range; expected -2 to 1"),
+        ("function", "the input has rank 2, so axis 3 is out of range; expected -2 to 1"),
         ("epsilon", "`epsilon` is -1.0, expected a finite number, 0 or more"),
         ("integers", "`x` is int32, expected float16, bfloat16, float32, float64"),
     ],

@@ -128,7 +128,7 @@ def _refusal(arguments: dict[str, Any]) -> str:
     ("arguments", "message"),
     [
         ({"axis": 0}, "`axis` is 0, and axis 0 is the batch; expected axes of one input, 1 to 1"),
-        ({"axis": 2}, "`axis` is 2, but the input has rank 2; expected -2 to 1"),
+        ({"axis": 2}, "the input has rank 2, so axis 2 is out of range; expected -2 to 1"),
         ({"shape": 4}, "`shape` is 4, expected a tuple, such as (768,)"),
         ({"dtype": "int8"}, "`dtype` is int8, expected float16, bfloat16, float32, float64"),
         ({"epsilon": -1.0}, "`epsilon` is -1.0, expected a finite number, 0 or more"),

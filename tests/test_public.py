@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +20,6 @@ from tests.commands import SAMPLES, l2norm
 from tests.reference import BFLOAT16, rows_of_all_sizes, true_quotient, worst_ulp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.workers import BackendProcess
 
 Array = np.ndarray[Any, Any]
@@ -28,17 +29,33 @@ SAMPLE = SAMPLES / "glove-50d.npy"
 
 def test_the_public_names_are_these() -> None:
     assert l2cli.__all__ == [
+        "BackendError",
+        "CheckOptions",
+        "CheckReport",
+        "DestinationError",
+        "FileOptions",
+        "FormatError",
         "Inspection",
         "L2NormError",
         "L2Normalization",
+        "NoArrayError",
         "NormalizeOptions",
+        "OptionError",
+        "OtherArraysError",
         "Report",
+        "RowError",
+        "SelectionError",
+        "SourceError",
+        "StoreOptions",
+        "StoreReport",
         "build_model",
+        "check",
         "export_model",
         "inspect_file",
         "l2_normalize",
         "normalize",
         "normalize_file",
+        "normalize_store",
     ]
     assert set(l2cli.__all__) <= set(dir(l2cli))
     with pytest.raises(AttributeError, match="module 'l2cli' has no attribute 'denormalize'"):
@@ -48,18 +65,76 @@ def test_the_public_names_are_these() -> None:
 _NAMES = """
 import sys, l2cli
 assert not {"numpy", "keras", "jax", "tensorflow", "h5py", "pyarrow"} & set(sys.modules)
-l2cli.NormalizeOptions, l2cli.L2NormError, l2cli.Report, l2cli.inspect_file, l2cli.normalize_file
-l2cli.normalize, l2cli.export_model
+graph = {"L2Normalization", "build_model", "l2_normalize"}
+for name in set(l2cli.__all__) - graph:
+    getattr(l2cli, name)
 assert not {"keras", "jax", "tensorflow", "h5py", "pyarrow"} & set(sys.modules)
 for name in l2cli.__all__:
-    found = getattr(l2cli, name)
-    assert found.__name__ == name and found.__module__.startswith("l2cli."), name
-    assert found.__doc__
+    public = getattr(l2cli, name)
+    assert public.__name__ == name and public.__module__.startswith("l2cli."), name
+    assert public.__doc__
 """
 
 
 def test_names_are_loaded_when_they_are_used() -> None:
     subprocess.run([sys.executable, "-c", _NAMES], check=True)
+
+
+def test_no_module_hides_a_public_name() -> None:
+    package = Path(l2cli.__file__).parent
+    parts = {path.stem for path in package.iterdir()}
+    assert not parts & set(l2cli.__all__)
+
+
+_PROGRAM = """
+from pathlib import Path
+
+import l2cli
+
+options = l2cli.NormalizeOptions(dtype="float16", axis=(-1,))
+files = l2cli.FileOptions(overwrite=True)
+report: l2cli.Report = l2cli.normalize_file("x.npy", "y.npy", options)
+stores = l2cli.StoreOptions(jobs=2, overwrite=files.overwrite)
+store: l2cli.StoreReport = l2cli.normalize_store([Path("a")], Path("b"), options, stores)
+checked: l2cli.CheckReport = l2cli.check([Path("x.npy")], l2cli.CheckOptions(tolerance=1e-3))
+inspection: l2cli.Inspection = l2cli.inspect_file("x.npy")
+exported = l2cli.export_model("x.keras", (4,))
+model = l2cli.build_model((4,))
+layer = l2cli.L2Normalization()
+array = l2cli.normalize([[3.0, 4.0]])
+tensor = l2cli.l2_normalize(array)
+print(report.seconds + store.seconds + checked.seconds, inspection.format, exported.axes)
+
+
+def line_of(error: l2cli.L2NormError) -> str:
+    if isinstance(error, (l2cli.OptionError, l2cli.BackendError, l2cli.DestinationError)):
+        return "not yours"
+    if isinstance(error, (l2cli.FormatError, l2cli.SelectionError, l2cli.RowError)):
+        return "the source"
+    return str(isinstance(error, (l2cli.NoArrayError, l2cli.OtherArraysError, l2cli.SourceError)))
+"""
+
+
+def test_a_users_program_sees_the_types(tmp_path: Path) -> None:
+    assert (Path(l2cli.__file__).parent / "py.typed").exists()
+    names = set(re.findall(r"l2cli\.(\w+)", _PROGRAM))
+    assert names == set(l2cli.__all__)
+    (tmp_path / "program.py").write_text(_PROGRAM + "\nl2cli.NormalizeOptions(epsilon='x')\n")
+    # As mypy reads what is installed: only of a package with py.typed, and without its settings.
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "l2cli").symlink_to(Path(l2cli.__file__).parent)
+    arguments = f"--strict --config-file {os.devnull} --follow-imports silent --cache-dir cache"
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *arguments.split(), "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [line for line in done.stdout.splitlines() if line.startswith("program.py")]
+    assert len(errors) == 1, done.stdout
+    assert 'incompatible type "str"; expected "float"' in errors[0]
 
 
 # One array.
@@ -116,7 +191,7 @@ def test_options_are_those_of_the_command() -> None:
     with pytest.raises(RowError, match="row 1 is all zeros"):
         l2cli.normalize(rows[:2], zero_rows="error")
     assert l2cli.normalize(rows[:1], truncate_dim=1).tolist() == [[1.0]]
-    with pytest.raises(OptionError, match="epsilon is -1, expected a finite number"):
+    with pytest.raises(OptionError, match="`epsilon` is -1, expected a finite number"):
         l2cli.normalize(rows, epsilon=-1)
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         l2cli.normalize(rows, colour="red")
@@ -125,33 +200,33 @@ def test_options_are_those_of_the_command() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"axis": None}, "axis is None, expected an integer, or several"),
-        ({"axis": ()}, "axis: none given, expected at least one"),
-        ({"axis": "a"}, "axis is 'a', expected an integer, or several"),
-        ({"axis": 1.0}, "axis is 1.0, expected an integer, or several"),
-        ({"axis": True}, "axis is True, expected an integer, or several"),
-        ({"axis": (0, None)}, "axis is None, expected an integer, or several"),
-        ({"axis": (1, 1)}, "axis is 1,1, which names one axis twice"),
-        ({"epsilon": None}, "epsilon is None, expected a finite number, 0 or more"),
-        ({"epsilon": float("nan")}, "epsilon is nan, expected a finite number, 0 or more"),
-        ({"epsilon": 1j}, "epsilon is 1j, expected a finite number, 0 or more"),
-        ({"epsilon": "1e-6"}, "epsilon is 1e-6, expected a finite number, 0 or more"),
-        ({"epsilon": True}, "epsilon is True, expected a finite number, 0 or more"),
-        ({"dtype": None}, "dtype is None, expected same, float16"),
-        ({"dtype": np.float32}, "dtype is <class 'numpy.float32'>, expected same, float16"),
-        ({"dtype": np.dtype("f4")}, r"dtype is dtype\('float32'\), expected same, float16"),
-        ({"dtype": ["float32"]}, r"dtype is \['float32'\], expected same"),
-        ({"batch_size": 0}, "batch_size is 0, expected an integer, 1 or more"),
-        ({"batch_size": -1}, "batch_size is -1, expected an integer, 1 or more"),
-        ({"batch_size": 1.5}, "batch_size is 1.5, expected an integer, 1 or more"),
-        ({"batch_size": "9"}, "batch_size is '9', expected an integer, 1 or more"),
-        ({"truncate_dim": 2.0}, "truncate_dim is 2.0, expected an integer, 1 or more"),
-        ({"device": None}, "device is None, expected auto, cpu, gpu or gpu:N"),
-        ({"device": "tpu"}, "device is 'tpu', expected auto, cpu, gpu or gpu:N"),
-        ({"device": ["cpu"]}, r"device is \['cpu'\], expected auto, cpu, gpu or gpu:N"),
-        ({"backend": "torch"}, "backend is 'torch', expected auto, jax, tensorflow"),
-        ({"backend": None}, "backend is None, expected auto, jax, tensorflow"),
-        ({"nonfinite": 3}, "nonfinite is 3, expected error, keep, zero"),
+        ({"axis": None}, "`axis` is None, expected an integer, or several"),
+        ({"axis": ()}, "`axis` is empty, expected at least one axis"),
+        ({"axis": "a"}, "`axis` is 'a', expected an integer, or several"),
+        ({"axis": 1.0}, "`axis` is 1.0, expected an integer, or several"),
+        ({"axis": True}, "`axis` is True, expected an integer, or several"),
+        ({"axis": (0, None)}, "`axis` is None, expected an integer, or several"),
+        ({"axis": (1, 1)}, r"`axis=\(1, 1\)` names one axis twice"),
+        ({"epsilon": None}, "`epsilon` is None, expected a finite number, 0 or more"),
+        ({"epsilon": float("nan")}, "`epsilon` is nan, expected a finite number, 0 or more"),
+        ({"epsilon": 1j}, "`epsilon` is 1j, expected a finite number, 0 or more"),
+        ({"epsilon": "1e-6"}, "`epsilon` is 1e-6, expected a finite number, 0 or more"),
+        ({"epsilon": True}, "`epsilon` is True, expected a finite number, 0 or more"),
+        ({"dtype": None}, "`dtype` is None, expected same, float16"),
+        ({"dtype": np.float32}, "`dtype` is <class 'numpy.float32'>, expected same, float16"),
+        ({"dtype": np.dtype("f4")}, r"`dtype` is dtype\('float32'\), expected same, float16"),
+        ({"dtype": ["float32"]}, r"`dtype` is \['float32'\], expected same"),
+        ({"batch_size": 0}, "`batch_size` is 0, expected an integer, 1 or more"),
+        ({"batch_size": -1}, "`batch_size` is -1, expected an integer, 1 or more"),
+        ({"batch_size": 1.5}, "`batch_size` is 1.5, expected an integer, 1 or more"),
+        ({"batch_size": "9"}, "`batch_size` is '9', expected an integer, 1 or more"),
+        ({"truncate_dim": 2.0}, "`truncate_dim` is 2.0, expected an integer, 1 or more"),
+        ({"device": None}, "`device` is None, expected auto, cpu, gpu or gpu:N"),
+        ({"device": "tpu"}, "device`? is 'tpu', expected auto, cpu, gpu or gpu:N"),
+        ({"device": ["cpu"]}, r"`device` is \['cpu'\], expected auto, cpu, gpu or gpu:N"),
+        ({"backend": "torch"}, "`backend` is 'torch', expected auto, jax, tensorflow"),
+        ({"backend": None}, "`backend` is None, expected auto, jax, tensorflow"),
+        ({"nonfinite": 3}, "`nonfinite` is 3, expected error, keep, zero"),
     ],
     ids=str,
 )
@@ -164,15 +239,15 @@ def test_an_option_of_another_type_or_range_is_refused(
 
 def test_an_axis_that_is_named_twice_is_refused_everywhere(tmp_path: Path) -> None:
     rows = np.ones((2, 3), "f4")
-    with pytest.raises(SourceError, match="axis is 1,-1, which names one axis of array twice"):
+    with pytest.raises(SourceError, match=r"`axis=\(1, -1\)` names one axis of array twice"):
         l2cli.normalize(rows, (1, -1))
-    with pytest.raises(ValueError, match=r"`axis` is \(1, 1\), which names one axis of the input"):
+    with pytest.raises(ValueError, match=r"`axis=\(1, 1\)` names one axis of the input twice"):
         l2cli.build_model((3,), (1, 1))
     np.save(tmp_path / "x.npy", rows)
-    for axis, message in (("1,1", "names one axis twice"), ("1,-1", "names one axis of array")):
+    for axis, what in (("1,1", "one axis twice"), ("1,-1", "one axis of array twice")):
         done = l2norm("normalize", "x.npy", "--axis", axis, cwd=tmp_path)
         assert (done.code, done.err.count("\n")) == (2 if axis == "1,1" else 3, 1)
-        assert message in done.err
+        assert f"--axis {axis} names {what}" in done.err
 
 
 def test_numbers_of_numpy_are_options_too() -> None:

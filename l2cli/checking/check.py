@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from l2cli.arrays import FLOAT_DTYPES
 from l2cli.checking.array import TOLERANCES, ArrayRun
@@ -30,7 +28,7 @@ from l2cli.errors import (
 from l2cli.formats.registry import full_suffix, may_hold_vectors
 from l2cli.io.selection import Selection, select
 from l2cli.io.store_state import unfinished
-from l2cli.options import NormalizeOptions
+from l2cli.options import CheckOptions
 from l2cli.text import brief, suffixes_text
 
 if TYPE_CHECKING:
@@ -44,65 +42,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
     Choose = Callable[[Reader], Selection]
-
-
-@dataclass(frozen=True)
-class CheckOptions:
-    """How to check a source. Validated when made.
-
-    Attributes
-    ----------
-    tolerance
-        How far from 1 the norm of a unit row may be; ``None`` for that of the array's dtype in
-        :data:`TOLERANCES`.
-    zero_rows
-        ``allow`` zero and null rows, which have no direction, or ``forbid`` them.
-    select, axis, batch_size, backend, device, allow_external
-        As for :class:`~l2cli.options.NormalizeOptions`.
-    """
-
-    tolerance: float | None = None
-    zero_rows: Literal["allow", "forbid"] = "allow"
-    select: tuple[str, ...] = ()
-    axis: tuple[int, ...] | None = None
-    batch_size: int | None = None
-    backend: Literal["auto", "jax", "tensorflow"] = "auto"
-    device: str = "auto"
-    allow_external: bool = False
-
-    def __post_init__(self) -> None:
-        if self.zero_rows not in ("allow", "forbid"):
-            raise OptionError(f"zero_rows is {self.zero_rows!r}, expected allow, forbid")
-        if self.tolerance is not None and not 0 <= self.tolerance < math.inf:
-            raise OptionError(f"tolerance is {self.tolerance}, expected a finite number, 0 or more")
-        _ = self.reading
-
-    @property
-    def allow_zero(self) -> bool:
-        """Whether zero and null rows may be there."""
-        return self.zero_rows == "allow"
-
-    @property
-    def reading(self) -> NormalizeOptions:
-        """The options that say what is read, and how."""
-        return NormalizeOptions(
-            self.select,
-            self.axis,
-            batch_size=self.batch_size,
-            backend=self.backend,
-            device=self.device,
-            allow_external=self.allow_external,
-            dtype="bfloat16",  # What an npy of two bytes of no type a component is taken for.
-        )
-
-    @property
-    def selecting(self) -> NormalizeOptions:
-        """The options that say which arrays are taken: as they are when they are normalized."""
-        return replace(self.reading, dtype="same")
-
-    def tolerance_for(self, array: ArraySpec) -> float:
-        """Return how far from 1 the norm of a unit row of ``array`` may be."""
-        return TOLERANCES[array.dtype] if self.tolerance is None else self.tolerance
 
 
 def check(
@@ -248,7 +187,7 @@ class _Run:
             array,
             options.reading,
             self._backend,
-            options.tolerance_for(array),
+            TOLERANCES[array.dtype] if options.tolerance is None else options.tolerance,
             allow_zero=options.allow_zero,
         )
 

@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from l2cli.checking.check import CheckOptions, check
+from l2cli.checking.check import check
 from l2cli.errors import SourceError
 from l2cli.normalization.file import normalize_file
-from l2cli.options import FileOptions, NormalizeOptions
+from l2cli.options import CheckOptions, FileOptions, NormalizeOptions
 from tests.commands import l2norm
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_the_axis_is_asked_for(
     source = save(tmp_path / "x.mat", user_block, **attributes)
     expected = (
         rf"'embedding' was stored by {language}, with its axes in reverse order: 20 × 6 there is "
-        "6 × 20 here; choose --axis 0 if its rows there are the vectors, --axis 1 if its columns"
+        "6 × 20 here; choose `axis=0` if its rows there are the vectors, `axis=1` if its columns"
     )
     for options in (NormalizeOptions(), NormalizeOptions(select=("embedding",), truncate_dim=2)):
         with pytest.raises(SourceError, match=expected):
@@ -108,8 +108,8 @@ def test_more_than_two_axes(tmp_path: Path) -> None:
         file["embedding"].attrs["MATLAB_class"] = np.bytes_(b"double")
     with pytest.raises(
         SourceError,
-        match=r"4 × 5 × 6 there is 6 × 5 × 4 here; choose --axis 0 if a "
-        "vector lies along the last axis there, --axis 2 if the first",
+        match=r"4 × 5 × 6 there is 6 × 5 × 4 here; choose `axis=0` if a "
+        "vector lies along the last axis there, `axis=2` if the first",
     ):
         normalize_file(tmp_path / "x.h5")
 

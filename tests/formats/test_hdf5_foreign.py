@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from l2cli.checking.check import CheckOptions, check
+from l2cli.checking.check import check
 from l2cli.errors import SelectionError
 from l2cli.io.inspection import inspect_file
 from l2cli.normalization.file import normalize_file
-from l2cli.options import NormalizeOptions, OpenOptions
+from l2cli.options import CheckOptions, NormalizeOptions, OpenOptions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.checking.check import CheckOptions, check
+from l2cli.checking.check import check
 from l2cli.errors import DestinationError, RowError, SelectionError
 from l2cli.normalization.file import normalize_file
-from l2cli.options import FileOptions, NormalizeOptions
+from l2cli.options import CheckOptions, FileOptions, NormalizeOptions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from l2cli.cli.command import Command
 from l2cli.cli.options import PATH, debug_option, device_option, progress_option
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command(short_help="How fast this machine is, against a plain copy.")
+@click.command(cls=Command, short_help="How fast this machine is, against a plain copy.")
 @click.argument("folder", default=".", type=PATH)
 @click.option(
     "--size",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from l2cli.cli.command import Command
 from l2cli.cli.options import (
     FORMAT,
     PATH,
@@ -22,7 +23,7 @@ from l2cli.cli.options import (
     open_stdin,
     progress_option,
 )
-from l2cli.cli.terminal import answer, say
+from l2cli.cli.terminal import print_json, say
 from l2cli.errors import OptionError
 from l2cli.text import printable
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from l2cli.filesystem.buffered_stream import Readable
 
 
-@click.command(short_help="Are these unit rows? Exit code 0 yes, 1 no.")
+@click.command(cls=Command, short_help="Are these unit rows? Exit code 0 yes, 1 no.")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=PATH)
 @click.option(
     "-s",
@@ -138,7 +139,7 @@ def command(
         if file.error:
             say(f"l2norm: {' '.join(file.error.split())}")
     if as_json:
-        answer(found.as_dict())
+        print_json(found.as_dict())
     elif not quiet:
         for line in _lines(found):
             click.echo(line)
@@ -197,11 +198,12 @@ def _run(
     show_progress: bool | None,
     debug: bool,
 ) -> CheckReport:
-    from l2cli.checking.check import CheckOptions, check
+    from l2cli.checking.check import check
     from l2cli.cli import interruption
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.progress import progress_bar
     from l2cli.cli.terminal import silence_libraries
+    from l2cli.options import CheckOptions
     from l2cli.runtime.tuning import tune_process
 
     options = CheckOptions(**wishes)

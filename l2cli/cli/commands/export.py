@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from l2cli.cli.command import Command
 from l2cli.cli.options import debug_option, parse_integers
 
 if TYPE_CHECKING:
     from l2cli.graph.export import ExportReport
 
 
-@click.command(short_help="Write the graph itself: .keras, SavedModel or StableHLO.")
+@click.command(cls=Command, short_help="Write the graph itself: .keras, SavedModel or StableHLO.")
 @click.argument("destination", metavar="DESTINATION")
 @click.option(
     "--dim",

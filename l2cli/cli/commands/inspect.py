@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from l2cli.cli.command import Command
 from l2cli.cli.options import PATH, debug_option
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Row = tuple[str, ...]
 
 
-@click.command(short_help="What is in a file or folder, what would be taken, and why.")
+@click.command(cls=Command, short_help="What is in a file or folder, what would be taken, and why.")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=PATH)
 @click.option("--allow-external", is_flag=True, help="Look into other files that HDF5 points to.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a source.")
@@ -39,7 +40,7 @@ def command(
     Of a folder, files that are named alike but for their numbers are listed together, by the
     first of them. No numbers are read and no backend is loaded.
     """
-    from l2cli.cli.terminal import answer, say
+    from l2cli.cli.terminal import print_json, say
     from l2cli.errors import L2NormError
 
     failed = False
@@ -51,7 +52,7 @@ def command(
                 raise
             say(f"l2norm: {exc}")
             if as_json:
-                answer({"source": str(source), "error": str(exc)})
+                print_json({"source": str(source), "error": str(exc)})
             failed = True
             continue
         if as_json:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from l2cli.cli.command import Command
 from l2cli.cli.options import (
     FORMAT,
     PATH,
@@ -37,7 +38,7 @@ _STANDARD_INPUT = ("-", "/dev/stdin")
 _STANDARD_OUTPUT = ("-", "/dev/stdout")
 
 
-@click.command(short_help="Make the vectors in a file unit vectors.")
+@click.command(cls=Command, short_help="Make the vectors in a file unit vectors.")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=PATH)
 @click.option(
     "-o",
@@ -202,7 +203,7 @@ def command(
         debug=debug,
         show_progress=False if quiet else progress,
         to_stream=to_stream,
-        files=FileOptions(in_place, overwrite, dry_run, source_format, destination_format, norms),
+        files=FileOptions(norms, in_place, overwrite, dry_run, source_format, destination_format),
     )
     _print(report, quiet=quiet, as_json=as_json)
 

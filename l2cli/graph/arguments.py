@@ -1,24 +1,17 @@
-"""The arguments of the formula, checked as Keras checks a layer's."""
+"""The arguments of layers, models and exports, checked as Keras checks a layer's.
+
+They raise ``TypeError`` and ``ValueError``, which a caller of Keras expects; what is valid is
+decided in :mod:`l2cli.options`, for files and graphs alike. No backend is imported here.
+"""
 
 from __future__ import annotations
 
-import math
 import operator
-from numbers import Integral, Real
 
 from l2cli.arrays import FLOAT_DTYPES
+from l2cli.options.fields import counted_axes, epsilon_problem, is_integer
 
 Axis = int | tuple[int, ...] | list[int]
-
-
-def is_integer(value: object) -> bool:
-    """Whether ``value`` is an integer of Python's or NumPy's, and no boolean."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def is_finite(value: object) -> bool:
-    """Whether ``value`` is a finite real number of Python's or NumPy's, and no boolean."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def checked_axis(axis: Axis) -> int | tuple[int, ...]:
@@ -27,9 +20,9 @@ def checked_axis(axis: Axis) -> int | tuple[int, ...]:
     Raises
     ------
     TypeError
-        Where it is neither, nor a list of integers.
+        If it is neither, nor a list of integers.
     ValueError
-        Where it is empty.
+        If it is empty.
     """
     axes = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
     if not all(map(is_integer, axes)):
@@ -44,9 +37,9 @@ def checked_axis(axis: Axis) -> int | tuple[int, ...]:
 
 
 def checked_epsilon(epsilon: float) -> float:
-    """Return ``epsilon``; raise ``ValueError`` where it is no number, negative or not finite."""
-    if not is_finite(epsilon) or epsilon < 0:
-        raise ValueError(f"`epsilon` is {epsilon}, expected a finite number, 0 or more")
+    """Return ``epsilon``; raise ``ValueError`` if it is not a finite number of at least 0."""
+    if problem := epsilon_problem(epsilon):
+        raise ValueError(problem)
     return float(epsilon)
 
 
@@ -56,33 +49,32 @@ def axes_of(axis: Axis, rank: int) -> tuple[int, ...]:
     Raises
     ------
     ValueError
-        Where the input has no such axis, or one is named twice.
+        If the input has no such axis, or one is named twice.
     """
     axes = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
-    for index in axes:
-        if not -rank <= index < rank:
-            raise ValueError(
-                f"`axis` is {axis}, but the input has rank {rank}; expected {-rank} to {rank - 1}"
-            )
-    counted = sorted({index % rank for index in axes})
-    if len(counted) < len(axes):
-        raise ValueError(f"`axis` is {axis}, which names one axis of the input twice")
-    return tuple(counted)
+    return counted_axes(axes, rank, "the input")
 
 
 def check_arguments(
     shape: tuple[int | None, ...], axis: Axis, epsilon: float, dtype: str | None
 ) -> None:
-    """Raise ``ValueError`` or ``TypeError`` where a model can't be made of the arguments.
+    """Refuse arguments that no model can be made of.
 
     Parameters
     ----------
-    shape
+    shape : tuple of int or None
         Of one input, without the batch axis; ``None`` for a length that differs.
-    axis
+    axis : int or tuple of int
         Counted with the batch axis, which can't be among them.
-    dtype
+    epsilon : float
+        Lower bound on the sum of squares.
+    dtype : str, optional
         Of the input; ``None`` for Keras's default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another type or out of range.
     """
     if not isinstance(shape, (list, tuple)):
         raise TypeError(f"`shape` is {shape}, expected a tuple, such as (768,)")
