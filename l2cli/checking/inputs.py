@@ -11,7 +11,8 @@ from l2cli.errors import OptionError
 from l2cli.filesystem.walk import list_folder
 from l2cli.formats.registry import by_suffix, by_word
 from l2cli.io.families import families_of
-from l2cli.io.source import STANDARD_INPUT, find_source
+from l2cli.io.resolve import find_source
+from l2cli.io.source import STANDARD_INPUT
 from l2cli.io.survey import survey_files
 
 if TYPE_CHECKING:

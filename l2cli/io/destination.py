@@ -1,4 +1,4 @@
-"""Where containers go: a file, whole or not at all, or a stream such as standard output.
+"""Where containers go: a file, whole or not at all, or a stream (:mod:`l2cli.io.streams`).
 
 Whoever writes opens a destination, and then a writer on the file or stream that it gives. It knows
 no readers and writers, and of formats only their names.
@@ -7,12 +7,11 @@ no readers and writers, and of formats only their names.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from abc import ABC, abstractmethod
 from typing import IO, TYPE_CHECKING
 
-from l2cli.errors import DestinationError, OptionError
+from l2cli.errors import DestinationError
 from l2cli.filesystem.atomic import (
     check_destination,
     replacing,
@@ -20,8 +19,6 @@ from l2cli.filesystem.atomic import (
     temporary_file,
     write_errors,
 )
-from l2cli.filesystem.buffered_stream import widen_pipe
-from l2cli.filesystem.streams import descriptor, open_output
 from l2cli.formats.registry import by_suffix
 
 if TYPE_CHECKING:
@@ -31,8 +28,7 @@ if TYPE_CHECKING:
 
     from l2cli.formats.registry import Format
 
-STANDARD_OUTPUT = "standard output"
-_COPY_BYTES = 2**20
+COPY_BYTES = 2**20
 
 
 class Output:
@@ -66,7 +62,7 @@ class Output:
             with temporary_errors():
                 yield path
             with path.open("rb") as file:
-                shutil.copyfileobj(file, self.stream, _COPY_BYTES)
+                shutil.copyfileobj(file, self.stream, COPY_BYTES)
 
 
 class Destination(ABC):
@@ -141,78 +137,6 @@ class FileDestination(Destination):
             _naming(self._path, sibling),
         ):
             yield Output(path=sibling)
-
-
-class StreamDestination(Destination):
-    """A stream with a file descriptor, such as standard output."""
-
-    is_stream = True
-
-    def __init__(self, stream: IO[bytes], label: str = STANDARD_OUTPUT) -> None:
-        self.label = label
-        self._stream = stream
-
-    @property
-    def file_format(self) -> Format | None:
-        """None: it has no name."""
-        return None
-
-    def check(self, file_format: Format) -> None:
-        """Raise where ``file_format`` makes no sense in a pipe."""
-        if not file_format.pipes:
-            raise OptionError(
-                f"{file_format.name} can't be written to a pipe, because it isn't written front to "
-                f"back; name a file with `destination='FILE{file_format.suffixes[0]}'`"
-            )
-
-    def copy(self, source: Path, template: Path | None) -> None:
-        """Write the file ``source`` here as it is."""
-        with self.opened(template) as output, source.open("rb") as file:
-            assert output.stream is not None
-            shutil.copyfileobj(file, output.stream, _COPY_BYTES)
-
-    @contextlib.contextmanager
-    def opened(self, template: Path | None) -> Iterator[Output]:
-        """Give the stream, with a buffer of its own."""
-        with write_errors(self.label, "what it got is incomplete"), self._reopened() as stream:
-            yield Output(stream)
-
-    def _reopened(self) -> IO[bytes]:
-        stream = os.fdopen(os.dup(self._stream.fileno()), "wb")
-        widen_pipe(stream)
-        return stream
-
-
-class NamedStreamDestination(StreamDestination):
-    """A stream that has a path, such as a named pipe. It is opened when there is a file for it."""
-
-    def __init__(self, path: Path) -> None:
-        self.label = str(path)
-        self._path = path
-
-    @property
-    def file_format(self) -> Format | None:
-        """The format that its suffix stands for, if it stands for one."""
-        return by_suffix(self._path)
-
-    def check(self, file_format: Format) -> None:
-        """Raise as for any stream, and where it is closed or a terminal."""
-        super().check(file_format)
-        number = descriptor(self._path)
-        if number is None:
-            return
-        with write_errors(self.label, "nothing was written"):
-            os.fstat(number)
-        if os.isatty(number):
-            raise OptionError(
-                f"{self.label} is a terminal, and vectors are not text; name a file with "
-                "`destination='FILE'`"
-            )
-
-    def _reopened(self) -> IO[bytes]:
-        stream = open_output(self._path)
-        widen_pipe(stream)
-        return stream
 
 
 @contextlib.contextmanager

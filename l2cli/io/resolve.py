@@ -16,13 +16,8 @@ from l2cli.errors import FormatError, OptionError
 from l2cli.filesystem.streams import is_stream
 from l2cli.formats.hints import compressed, foreign
 from l2cli.formats.registry import Format, by_suffix, by_word, detect
-from l2cli.io.destination import (
-    Destination,
-    FileDestination,
-    NamedStreamDestination,
-    StreamDestination,
-)
-from l2cli.io.source import STANDARD_INPUT, Source, find_source
+from l2cli.io.destination import Destination, FileDestination
+from l2cli.io.source import STANDARD_INPUT, FileSource, Source
 from l2cli.options import FileOptions
 from l2cli.text import shell_quoted
 
@@ -104,6 +99,28 @@ def resolve(
     output.check(file_format)
     norms = _norms_destination(files, readable, target)
     return Resolution(origin, output, file_format, files, norms)
+
+
+def find_source(source: Path | Readable, file_format: Format | None = None) -> Source:
+    """Return a file, a stream, or a path that stands for a stream, as a source.
+
+    Parameters
+    ----------
+    source : Path or Readable
+        What is to be read.
+    file_format : Format or None
+        Its format, ``None`` to go by its first bytes.
+
+    Raises
+    ------
+    SourceError
+        Where it can't be read or is of no known format.
+    """
+    if isinstance(source, Path) and not is_stream(source):
+        return FileSource(source, file_format)
+    from l2cli.io.streams import open_stream
+
+    return open_stream(source, file_format)
 
 
 def default_destination(source: Path, file_format: Format | None = None) -> Path:
@@ -219,11 +236,11 @@ def _default(source: Path, source_format: Format, asked: Format | None) -> Path:
 
 
 def _open_later(target: Path | IO[bytes], *, overwrite: bool) -> Destination:
-    if not isinstance(target, Path):
-        return StreamDestination(target)
-    if is_stream(target):
-        return NamedStreamDestination(target)
-    return FileDestination(target, overwrite=overwrite)
+    if isinstance(target, Path) and not is_stream(target):
+        return FileDestination(target, overwrite=overwrite)
+    from l2cli.io.streams import NamedStreamDestination, StreamDestination
+
+    return NamedStreamDestination(target) if isinstance(target, Path) else StreamDestination(target)
 
 
 def _keeps_form(source: object, target: object, source_format: Format) -> bool:

@@ -1,4 +1,4 @@
-"""Where containers come from: a file, or a stream that is read once.
+"""Where containers come from: a file, or a stream that is read once (:mod:`l2cli.io.streams`).
 
 Used by whoever reads: to normalize, to check, to inspect. A source knows its format and opens a
 reader; it knows nothing of destinations, and of the arrays inside only what a reader tells.
@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from l2cli.errors import OptionError, SourceError, reason
-from l2cli.filesystem.buffered_stream import BufferedStream, in_temporary_file, widen_pipe
-from l2cli.filesystem.streams import is_stream, open_input
+from l2cli.errors import SourceError, reason
 from l2cli.formats.errors import naming, reading
-from l2cli.formats.registry import detect, detect_stream, open_reader, open_stream_reader
+from l2cli.formats.registry import detect, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
-    from l2cli.filesystem.buffered_stream import Readable
     from l2cli.formats.base import Reader
     from l2cli.formats.registry import Format
     from l2cli.options import NormalizeOptions, OpenOptions
@@ -102,87 +98,6 @@ class FileSource(Source):
         except OSError as exc:
             raise SourceError(f"{self.label} can't be read: {reason(exc)}") from exc
         return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-class StreamSource(Source):
-    """A stream that is read once, such as standard input.
-
-    Parameters
-    ----------
-    raw : Readable
-        The stream, unbuffered.
-    file_format : Format or None
-        Its format, ``None`` to go by its first bytes.
-    label : str
-        What messages call it.
-    """
-
-    def __init__(
-        self, raw: Readable, file_format: Format | None = None, label: str = STANDARD_INPUT
-    ) -> None:
-        self.label = label
-        widen_pipe(raw)
-        self._stream = BufferedStream(raw)
-        with reading(label):
-            self.file_format = file_format or detect_stream(self._stream, label)
-
-    @contextlib.contextmanager
-    def opened(
-        self, options: NormalizeOptions, must_seek: Callable[[Reader], bool]
-    ) -> Iterator[Reader]:
-        """Open the stream, or a temporary file with all that comes from it."""
-        with ExitStack() as stack:
-            with named_errors(self.label), reading(self.label):
-                reader = self._stream_reader(options)
-            if reader is None or reader.must_seek or must_seek(reader):
-                path = stack.enter_context(
-                    in_temporary_file(self._stream, named=self.file_format.needs_name)
-                )
-                stack.enter_context(named_errors(self.label, str(path)))
-                reader = stack.enter_context(open_source(path, self.file_format, options.opening))
-                reader.notes.append(
-                    f"{self.label} was kept in a temporary file while it was read, "
-                    "because this takes more than one pass over it"
-                )
-            else:
-                self._stream.stop_buffering()
-                stack.enter_context(named_errors(self.label))
-            yield reader
-
-    def check_unchanged(self) -> None:
-        """Do nothing: what was read from a stream can't change."""
-
-    def _stream_reader(self, options: NormalizeOptions) -> Reader | None:
-        if options.select and self.file_format.numbers_arrays:
-            return None
-        opening = asdict(options.opening)
-        return open_stream_reader(self._stream, self.label, self.file_format, **opening)
-
-
-def find_source(source: Path | Readable, file_format: Format | None = None) -> Source:
-    """Return a file, a stream, or a path that stands for a stream, as a source.
-
-    Parameters
-    ----------
-    source : Path or Readable
-        What is to be read.
-    file_format : Format or None
-        Its format, ``None`` to go by its first bytes.
-
-    Raises
-    ------
-    SourceError
-        Where it can't be read or is of no known format.
-    """
-    if not isinstance(source, Path):
-        return StreamSource(source, file_format)
-    if not is_stream(source):
-        return FileSource(source, file_format)
-    with reading(source):
-        stream: Any = open_input(source)
-    if stream.isatty():
-        raise OptionError(f"{source} is a terminal, not a pipe; name a file, or pipe one in")
-    return StreamSource(stream, file_format, str(source))
 
 
 @contextlib.contextmanager

@@ -200,7 +200,7 @@ def select_alone(
     SelectionError
         As :func:`~l2cli.io.selection.select` does.
     """
-    patterns = _patterns_held(reader, options.select, expected)
+    patterns = _matching_patterns(reader, options.select, expected)
     selection = select(reader, patterns or options.select)
     for array in selection:
         if array.dtype not in FLOAT_DTYPES and (options.dtype == "same" or len(array.shape) < 2):
@@ -208,11 +208,11 @@ def select_alone(
     return selection
 
 
-def _patterns_held(
+def _matching_patterns(
     reader: Reader, patterns: Sequence[str], expected: Sequence[str]
 ) -> tuple[str, ...]:
     """Return those of several names that stand for an array of the file."""
-    held = []
+    matching = []
     for pattern in patterns:
         try:
             select(reader, (pattern,))
@@ -220,8 +220,8 @@ def _patterns_held(
             if pattern in expected:
                 raise
         else:
-            held.append(pattern)
-    return tuple(held)
+            matching.append(pattern)
+    return tuple(matching)
 
 
 def array_names(arrays: Iterable[ArraySpec]) -> tuple[str, ...]:

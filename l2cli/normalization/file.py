@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import os
 
     from l2cli.filesystem.buffered_stream import Readable
-    from l2cli.normalization.job import Progress
+    from l2cli.normalization.execution import Progress
     from l2cli.options import FileOptions, NormalizeOptions
     from l2cli.report import Report
 

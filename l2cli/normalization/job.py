@@ -12,30 +12,26 @@ import contextlib
 import time
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
-from l2cli.engine.backend import LazyBackend
-from l2cli.engine.normalizer import make_normalizer
-from l2cli.engine.pipeline import computed_ahead, read_ahead
 from l2cli.errors import OptionError
 from l2cli.io.selection import ann_notes, select
+from l2cli.normalization.execution import Execution
 from l2cli.normalization.rewrite import Rewrite
 from l2cli.options import NormalizeOptions
 from l2cli.report import ArrayReport, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from l2cli.arrays import ArraySpec, Batch
-    from l2cli.formats.base import Reader, Writer
+    from l2cli.arrays import ArraySpec
+    from l2cli.formats.base import Reader
     from l2cli.io.resolve import Resolution
     from l2cli.io.selection import Selection
     from l2cli.io.store_choice import ShardChoice
-    from l2cli.normalization.kept_norms import KeptNorms
+    from l2cli.normalization.execution import Progress
 
-    Progress = Callable[[int, int], None]
     Chosen = list[tuple[ArraySpec, ArraySpec]]
 
 _HARMLESS_EPSILON = 0.9
@@ -143,15 +139,15 @@ class Job:
         DestinationError
             Where the destination can't be written. Nothing of a file is left.
         """
-        report = self._report()
-        if self.resolution.files.dry_run:
+        report, resolution = self._report(), self.resolution
+        if resolution.files.dry_run:
             report.dry_run = True
             self._note(report, self.rewrite)
         elif self._is_unit_already(report):
-            self.resolution.source.check_unchanged()
+            resolution.source.check_unchanged()
         else:
             with self._transcoded() as rewrite:
-                _Execution(self, rewrite, progress).write(report)
+                Execution(resolution, self.options, rewrite, progress).write(report)
                 self._note(report, rewrite)
         report.seconds = time.perf_counter() - self.started
         return report
@@ -210,135 +206,6 @@ class Job:
             reader, self.chosen, file_format, self.options, to_stream=to_stream
         ) as rewrite:
             yield rewrite
-
-
-class _Execution:
-    """The execution of a job: its writer, its normalizers, and how far it is."""
-
-    def __init__(self, job: Job, rewrite: Rewrite, progress: Progress | None) -> None:
-        self._resolution, self._options, self._rewrite = job.resolution, job.options, rewrite
-        self._keeps_norms = bool(job.options.norms_name or job.resolution.norms)
-        self._backend = LazyBackend(job.options.backend, job.options.device)
-        self._normalizers = {
-            array.name: make_normalizer(
-                array,
-                rewrite.outputs[array.name],
-                job.options,
-                self._backend,
-                keep_norms=self._keeps_norms,
-            )
-            for array in rewrite.arrays
-            if array.name in rewrite.normalized
-        }
-        self._progress = progress or (lambda done, total: None)
-        self._done = 0
-        self._total = sum(self._num_passes(array) * array.num_bytes for array in rewrite.arrays)
-
-    def write(self, report: Report) -> None:
-        """Write the destination, and put into ``report`` what was counted on the way."""
-        resolution, rewrite = self._resolution, self._rewrite
-        if rewrite.needs_graph:
-            self._backend.begin_loading()  # While files are opened.
-        with contextlib.ExitStack() as stack:
-            output = stack.enter_context(resolution.destination.opened(resolution.source.path))
-            writer = rewrite.stream_writer(output.stream) if output.stream else None
-            path = None
-            if writer is None:
-                path = stack.enter_context(output.file())
-                writer = rewrite.writer(path)
-            stack.enter_context(writer)
-            kept_norms = self._opened_norms(stack)
-            self._write_rows(writer, kept_norms)
-            self._fill_in(report)
-            norms = kept_norms.finish(report) if kept_norms else {}
-            if path is not None:
-                self._complete(path, norms, report)
-            resolution.source.check_unchanged()
-            if resolution.norms is not None:  # Last: they are of no use without the vectors.
-                (file,) = norms.values()
-                resolution.norms.copy(file, None)
-                report.norms = resolution.norms.label
-
-    def _write_rows(self, writer: Writer, kept_norms: KeptNorms | None) -> None:
-        """Read, compute and write every batch: the loop that all the rest is for."""
-        reader, arrays = self._rewrite.reader, self._rewrite.arrays
-        for array in arrays:
-            if array.name in self._normalizers:
-                read = partial(self._measured_batches, array, writer)
-                self._normalizers[array.name].measure(read)
-        with computed_ahead(
-            self._rewrite.batches(self._options.batch_size),
-            self._compute,
-            may_wait=reader.may_wait,
-            is_quick=reader.is_quick(arrays),
-        ) as computed:
-            self._reserve(writer, lambda: computed.is_ready)
-            for num_bytes, batch in computed:
-                writer.write(batch)
-                if kept_norms is not None:
-                    kept_norms.add(batch)
-                self._advance(num_bytes)
-        writer.finish()
-        self._advance(0)
-
-    def _measured_batches(self, array: ArraySpec, writer: Writer) -> Iterator[Batch]:
-        """Read one array, as a pass before the rows are written."""
-        reader = self._rewrite.reader
-        batches = reader.batches([array], self._options.batch_size)
-        with read_ahead(batches, may_wait=reader.may_wait) as ready:
-            self._reserve(writer, lambda: not self._backend.is_loading)
-            for batch in ready:
-                yield batch
-                self._advance(batch.rows.nbytes)
-
-    def _compute(self, batch: Batch) -> Batch:
-        normalizer = self._normalizers.get(batch.array.name)
-        return batch if normalizer is None else normalizer.normalize(batch)
-
-    def _reserve(self, writer: Writer, is_ready: Callable[[], bool]) -> None:
-        """Let the file system find room for what will be written, while there is time."""
-        if not self._resolution.destination.is_stream:
-            while not is_ready() and writer.reserve():
-                pass
-
-    def _advance(self, num_bytes: int) -> None:
-        self._done += num_bytes
-        self._progress(self._done, self._total)
-
-    def _num_passes(self, array: ArraySpec) -> int:
-        normalizer = self._normalizers.get(array.name)
-        return 1 if normalizer is None else normalizer.num_passes
-
-    def _opened_norms(self, stack: contextlib.ExitStack) -> KeptNorms | None:
-        if not self._keeps_norms:
-            return None
-        from l2cli.normalization.kept_norms import KeptNorms
-
-        return stack.enter_context(KeptNorms(self._rewrite.arrays, self._normalizers))
-
-    def _fill_in(self, report: Report) -> None:
-        for array in report.arrays:
-            normalizer = self._normalizers[array.name]
-            vectors = normalizer.vectors
-            array.add(normalizer.counts, vectors.source_shape.common, vectors.shape.common)
-        report.warn_of_short_rows(self._options.epsilon)
-        report.backend, report.device = self._backend.name, self._backend.device
-
-    def _complete(self, path: Path, norms: dict[str, Path], report: Report) -> None:
-        """Add norms to the file that was written, and verify it, as the options say."""
-        options, outputs = self._options, self._rewrite.outputs
-        file_format, destination = self._resolution.file_format, self._resolution.destination
-        if options.norms_name:
-            from l2cli.normalization.kept_norms import add_norms
-
-            named = {outputs[name].name: file for name, file in norms.items()}
-            add_norms(path, file_format, named, options.norms_name)
-        if options.verify:
-            from l2cli.normalization.verification import verify
-
-            written = [(outputs[array.name], array.counts) for array in report.arrays]
-            verify(path, file_format, destination.label, written, options)
-            report.verified = True
 
 
 def _rewrite(resolution: Resolution, reader: Reader, chosen: Chosen) -> Rewrite:

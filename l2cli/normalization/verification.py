@@ -1,4 +1,4 @@
-"""Is it needed to normalize a file, and was its destination written well?
+"""Whether a file needs to be normalized, and whether its destination was written well.
 
 Used by a job for ``if_needed`` and ``verify``. A file is read as ``check`` reads it; nothing is
 written.
@@ -38,10 +38,10 @@ def unit_counts(
     counts = {}
     for array in arrays:
         run = _read(reader, array, options, stop_early=True)
-        figures = run.tally.figures()
+        summary = run.tally.figures()
         if run.tally.offenders:
             return None
-        counts[array.name] = Counts(figures.num_rows, zero=figures.zero, null=figures.null)
+        counts[array.name] = Counts(summary.num_rows, zero=summary.zero, null=summary.null)
     return counts
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,17 +31,33 @@ SAMPLE = SAMPLES / "glove-50d.npy"
 
 def test_the_public_names_are_these() -> None:
     assert l2cli.__all__ == [
+        "BackendError",
+        "CheckOptions",
+        "CheckReport",
+        "DestinationError",
+        "FileOptions",
+        "FormatError",
         "Inspection",
         "L2NormError",
         "L2Normalization",
+        "NoArrayError",
         "NormalizeOptions",
+        "OptionError",
+        "OtherArraysError",
         "Report",
+        "RowError",
+        "SelectionError",
+        "SourceError",
+        "StoreOptions",
+        "StoreReport",
         "build_model",
+        "check",
         "export_model",
         "inspect_file",
         "l2_normalize",
         "normalize",
         "normalize_file",
+        "normalize_store",
     ]
     assert set(l2cli.__all__) <= set(dir(l2cli))
     with pytest.raises(AttributeError, match="module 'l2cli' has no attribute 'denormalize'"):
@@ -48,18 +67,76 @@ def test_the_public_names_are_these() -> None:
 _NAMES = """
 import sys, l2cli
 assert not {"numpy", "keras", "jax", "tensorflow", "h5py", "pyarrow"} & set(sys.modules)
-l2cli.NormalizeOptions, l2cli.L2NormError, l2cli.Report, l2cli.inspect_file, l2cli.normalize_file
-l2cli.normalize, l2cli.export_model
+graph = {"L2Normalization", "build_model", "l2_normalize"}
+for name in set(l2cli.__all__) - graph:
+    getattr(l2cli, name)
 assert not {"keras", "jax", "tensorflow", "h5py", "pyarrow"} & set(sys.modules)
 for name in l2cli.__all__:
-    found = getattr(l2cli, name)
-    assert found.__name__ == name and found.__module__.startswith("l2cli."), name
-    assert found.__doc__
+    public = getattr(l2cli, name)
+    assert public.__name__ == name and public.__module__.startswith("l2cli."), name
+    assert public.__doc__
 """
 
 
 def test_names_are_loaded_when_they_are_used() -> None:
     subprocess.run([sys.executable, "-c", _NAMES], check=True)
+
+
+def test_no_module_hides_a_public_name() -> None:
+    package = Path(l2cli.__file__).parent
+    parts = {path.stem for path in package.iterdir()}
+    assert not parts & set(l2cli.__all__)
+
+
+_PROGRAM = """
+from pathlib import Path
+
+import l2cli
+
+options = l2cli.NormalizeOptions(dtype="float16", axis=(-1,))
+files = l2cli.FileOptions(overwrite=True)
+report: l2cli.Report = l2cli.normalize_file("x.npy", "y.npy", options)
+stores = l2cli.StoreOptions(jobs=2, overwrite=files.overwrite)
+store: l2cli.StoreReport = l2cli.normalize_store([Path("a")], Path("b"), options, stores)
+checked: l2cli.CheckReport = l2cli.check([Path("x.npy")], l2cli.CheckOptions(tolerance=1e-3))
+inspection: l2cli.Inspection = l2cli.inspect_file("x.npy")
+exported = l2cli.export_model("x.keras", (4,))
+model = l2cli.build_model((4,))
+layer = l2cli.L2Normalization()
+array = l2cli.normalize([[3.0, 4.0]])
+tensor = l2cli.l2_normalize(array)
+print(report.seconds + store.seconds + checked.seconds, inspection.format, exported.axes)
+
+
+def line_of(error: l2cli.L2NormError) -> str:
+    if isinstance(error, (l2cli.OptionError, l2cli.BackendError, l2cli.DestinationError)):
+        return "not yours"
+    if isinstance(error, (l2cli.FormatError, l2cli.SelectionError, l2cli.RowError)):
+        return "the source"
+    return str(isinstance(error, (l2cli.NoArrayError, l2cli.OtherArraysError, l2cli.SourceError)))
+"""
+
+
+def test_a_users_program_sees_the_types(tmp_path: Path) -> None:
+    assert (Path(l2cli.__file__).parent / "py.typed").exists()
+    names = set(re.findall(r"l2cli\.(\w+)", _PROGRAM))
+    assert names == set(l2cli.__all__)
+    (tmp_path / "program.py").write_text(_PROGRAM + "\nl2cli.NormalizeOptions(epsilon='x')\n")
+    # As mypy reads what is installed: only of a package with py.typed, and without its settings.
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "l2cli").symlink_to(Path(l2cli.__file__).parent)
+    arguments = f"--strict --config-file {os.devnull} --follow-imports silent --cache-dir cache"
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *arguments.split(), "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [line for line in done.stdout.splitlines() if line.startswith("program.py")]
+    assert len(errors) == 1, done.stdout
+    assert 'incompatible type "str"; expected "float"' in errors[0]
 
 
 # One array.

@@ -68,15 +68,14 @@ def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection |
     from l2cli.filesystem.streams import is_stream
     from l2cli.formats.registry import detect
     from l2cli.io.inspection import inspect_file, inspect_folder
+    from l2cli.options import OpenOptions
 
     is_folder = os.path.isdir(source)
 
     def work() -> Inspection | StoreInspection:
         if not debug:
             silence_libraries()
-        return (inspect_folder if is_folder else inspect_file)(
-            source, allow_external=allow_external
-        )
+        return (inspect_folder if is_folder else inspect_file)(source, OpenOptions(allow_external))
 
     if not (is_folder or is_stream(source)):
         detect(source)
