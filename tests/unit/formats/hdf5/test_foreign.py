@@ -168,5 +168,5 @@ def test_nothing_of_it_is_read_unasked(tmp_path: Path) -> None:
     for how in HOW:
         write(tmp_path / how, how, ROWS)
         source = save(tmp_path / how, how)
-        with pytest.raises(SelectionError, match=r"another file \(other.bin\); --allow-external"):
+        with pytest.raises(SelectionError, match=r"file \(other.bin\); `allow_external=True`"):
             normalize_file(source, tmp_path / "y.h5")

@@ -61,7 +61,7 @@ def test_a_lossy_filter_is_refused(tmp_path: Path, name: str) -> None:
             DestinationError,
             match=rf"'embedding' is stored through the lossy filter {name.split()[0]}, which would "
             r"change its unit rows: first take that out \(h5repack -f embedding:GZIP=4 OLD NEW\), "
-            r"or write another format \(-o FILE.npy\)",
+            r"or write another format \(`destination='FILE.npy'`\)",
         ):
             normalize_file(source, tmp_path / "y.h5", options)
     assert not (tmp_path / "y.h5").exists()

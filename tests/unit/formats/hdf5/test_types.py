@@ -200,7 +200,9 @@ def test_records_do_not_change_their_type(
 ) -> None:
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file["r"] = records()
-    with pytest.raises(DestinationError, match=r"'r\.embedding' is a field of records.*-o FILE"):
+    with pytest.raises(
+        DestinationError, match=r"'r\.embedding' is a field of records.*`destination="
+    ):
         rewrite(tmp_path / "s.h5", tmp_path / "d.h5", "r.embedding", dtype=dtype, dim=dim)
 
 

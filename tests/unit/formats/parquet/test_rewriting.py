@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Paths = tuple[Path, Path]
 Rows = np.ndarray[Any, Any]
 NUM_ROWS = 100
+_DENSE = True
 DIM = 6
 
 
@@ -51,10 +52,9 @@ def rewrite(
     dtype: str | None = None,
     length: int | None = None,
     change: Callable[[Rows], Rows] = doubled,
-    dense: bool = True,
 ) -> None:
     """Send ``source`` through the reader and the writer, its rows doubled."""
-    with ParquetReader(source, dense=dense) as reader:
+    with ParquetReader(source, dense=_DENSE) as reader:
         arrays = [spec_of(reader, name) for name in names]
         outputs = {a.name: changed_spec(a, dtype, length) for a in arrays}
         with reader.writer(destination, outputs) as writer:
@@ -119,8 +119,10 @@ def assert_same_layout(before: Any, after: Any) -> None:
             assert chunks[0].is_stats_set == chunks[1].is_stats_set
 
 
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
+@pytest.fixture(params=[True, False], ids=["dense", "pyarrow"])
+def paths(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Run a test twice: dense rows are read and written without pyarrow, and with it."""
+    monkeypatch.setattr(sys.modules[__name__], "_DENSE", request.param)
     return tmp_path / "source.parquet", tmp_path / "destination.parquet"
 
 
