@@ -20,8 +20,6 @@ from tests.support.commands import SAMPLES, l2norm
 from tests.support.reference import BFLOAT16, rows_of_all_sizes, true_quotient, worst_ulp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.workers import BackendProcess
 
 Array = np.ndarray[Any, Any]
