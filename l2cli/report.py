@@ -6,10 +6,10 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from l2cli.text import shape_text
 
-Shape = tuple[int | None, ...]
+if TYPE_CHECKING:
+    from l2cli.text import Shape
 
 
 @dataclass
@@ -147,31 +147,6 @@ def short_rows(number: int, epsilon: float) -> str:
     rows, them = ("1 row is", "it") if number == 1 else (f"{number:,} rows are", "them")
     shortest = f"{math.sqrt(epsilon):g}".replace("e-0", "e-")
     return f"{rows} shorter than {shortest} and did not become unit; --epsilon 0 makes {them} unit"
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with control characters spelt out: a file's names are not to be trusted."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def shape_text(shape: Shape) -> str:
-    """Return a shape for people: ``10,000 × 50``; ``?`` where a length differs by row."""
-    return " × ".join("?" if length is None else f"{length:,}" for length in shape) or "scalar"
-
-
-def suffixes_text(counts: Mapping[str, int], most: int = 6) -> str:
-    """Return how many files there are of each suffix: ``4 .fvecs, 2 .csv``, most first."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or "~"))
-    return brief([f"{count:,} {suffix or 'without a suffix'}" for suffix, count in ordered], most)
-
-
-def brief(names: list[str], most: int = 3) -> str:
-    """Return names for people: the first few, ``most`` of them, and how many more there are."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _describe_all(arrays: list[ArrayReport], most: int = 6) -> str:

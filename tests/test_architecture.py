@@ -28,7 +28,8 @@ LAYERS = {
         filesystem
         runtime options
         arguments
-        arrays report text
+        arrays report
+        text
         errors
     """,
     "cli": """

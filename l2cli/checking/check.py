@@ -31,7 +31,7 @@ from l2cli.graph.backends.load import begin_loading, load_backend
 from l2cli.io.selection import select
 from l2cli.io.store_state import unfinished
 from l2cli.options import NormalizeOptions
-from l2cli.report import brief, suffixes_text
+from l2cli.text import brief, suffixes_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from l2cli.report import shape_text, suffixes_text
+from l2cli.text import shape_text, suffixes_text
 
 if TYPE_CHECKING:
     from l2cli.checking.histogram import Picture

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from l2cli.cli.log_lines import FileLines, StoreLines
-from l2cli.report import printable
+from l2cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

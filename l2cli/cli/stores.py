@@ -18,7 +18,7 @@ from l2cli.cli.progress import store_progress
 from l2cli.cli.terminal import say
 from l2cli.errors import OptionError, SourceError
 from l2cli.filesystem.streams import is_stream
-from l2cli.report import printable
+from l2cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import warnings
 from typing import Any, TextIO
 
 from l2cli.errors import DestinationError
-from l2cli.report import printable
+from l2cli.text import printable
 
 
 def silence_libraries() -> None:

@@ -21,8 +21,7 @@ from l2cli.io.array_names import (
     means_text,
     mentions_embedding,
 )
-from l2cli.report import brief, shape_text
-from l2cli.text import suggestion
+from l2cli.text import brief, shape_text, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

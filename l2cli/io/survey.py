@@ -19,7 +19,7 @@ from l2cli.formats.registry import detect
 from l2cli.io.array_names import means_embedding, means_other, mentions_embedding
 from l2cli.io.selection import is_embedding_named, is_weak, leave_others, quoted, select
 from l2cli.io.source import open_source
-from l2cli.report import shape_text
+from l2cli.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -18,7 +18,7 @@ from l2cli.filesystem.atomic import temporary_errors, temporary_file
 from l2cli.formats.create import UNNAMED
 from l2cli.formats.registry import new_file_writer
 from l2cli.io.source import named_errors, open_source
-from l2cli.report import brief
+from l2cli.text import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import SourceError
 from l2cli.filesystem.walk import FoundFile, matches
-from l2cli.report import brief
 from l2cli.store.rewriting import NAMES, described, is_rewritable
 from l2cli.store.tables import lies_in, refuse_tables, shards_in
+from l2cli.text import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,9 +12,9 @@ from l2cli.errors import DestinationError, OptionError, SourceError
 from l2cli.filesystem.walk import list_folder
 from l2cli.formats.registry import by_suffix, by_word
 from l2cli.io.resolve import converted_name, default_destination
-from l2cli.report import brief
 from l2cli.store.companions import find_companions
 from l2cli.store.task import ShardReport, ShardTask
+from l2cli.text import brief
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

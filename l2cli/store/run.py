@@ -19,12 +19,13 @@ from l2cli.formats.registry import full_suffix
 from l2cli.io.store_state import has_manifest
 from l2cli.io.survey import StoreChoice, choose, families_of, sampled
 from l2cli.options import NormalizeOptions, StoreOptions
-from l2cli.report import Counts, brief, short_rows, suffixes_text
+from l2cli.report import Counts, short_rows
 from l2cli.store.manifest import Manifest, make_header, peek, recorded_choice
 from l2cli.store.plan import make_plan
 from l2cli.store.runners.local import InProcess, LocalWorkers, default_jobs, useful_jobs
 from l2cli.store.settled import Settled
 from l2cli.store.task import ShardReport, failed
+from l2cli.text import brief, suffixes_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from l2cli.checking.histogram import norm_label
-from l2cli.report import printable
+from l2cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from l2cli.checking.histogram import norm_label
 from l2cli.errors import OptionError
-from l2cli.report import printable
+from l2cli.text import printable
 
 if TYPE_CHECKING:
     from l2cli.checking.histogram import Picture

@@ -49,7 +49,7 @@ def command(
     from l2cli.cli.interruption import check
     from l2cli.cli.progress import progress_bar
     from l2cli.cli.terminal import silence_libraries
-    from l2cli.report import printable
+    from l2cli.text import printable
 
     if not debug:
         silence_libraries()

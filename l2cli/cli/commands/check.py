@@ -24,7 +24,7 @@ from l2cli.cli.options import (
 )
 from l2cli.cli.terminal import answer, say
 from l2cli.errors import OptionError
-from l2cli.report import printable
+from l2cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -84,7 +84,7 @@ def _inspect(source: Path, *, allow_external: bool, debug: bool) -> Inspection |
 
 def _lines(inspection: Inspection | StoreInspection) -> Iterator[str]:
     from l2cli.io.inspection import Inspection
-    from l2cli.report import printable, suffixes_text
+    from l2cli.text import printable, suffixes_text
 
     if isinstance(inspection, Inspection):
         yield printable(f"{inspection.source}: {inspection.format}")
@@ -102,7 +102,7 @@ def _lines(inspection: Inspection | StoreInspection) -> Iterator[str]:
 
 
 def _rows(inspection: Inspection) -> Iterator[Row]:
-    from l2cli.report import shape_text
+    from l2cli.text import shape_text
 
     for array in inspection.arrays:
         state = "chosen" if array.chosen else array.reason
@@ -121,7 +121,7 @@ def _family_rows(family: FamilyInspection) -> Iterator[Row]:
 
 def _table(header: Row, rows: list[Row]) -> Iterator[str]:
     """Yield the lines of a table. The last column may be long: then it has a line of its own."""
-    from l2cli.report import printable
+    from l2cli.text import printable
 
     rows = [tuple(map(printable, row)) for row in [header, *rows]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header) - 1)]
