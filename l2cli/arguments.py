@@ -6,7 +6,7 @@ import math
 import operator
 from numbers import Integral, Real
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 
 Axis = int | tuple[int, ...] | list[int]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 from l2cli.arguments import is_finite, is_integer
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import NoArrayError, OptionError, SourceError
+from l2cli.runtime.backends import BACKEND_CHOICES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec
 
 _CHOICES = {
-    "backend": ("auto", "jax", "tensorflow"),
+    "backend": BACKEND_CHOICES,
     "dtype": ("same", *FLOAT_DTYPES),
     "zero_rows": ("keep", "error"),
     "nonfinite": ("error", "keep", "zero"),
@@ -150,7 +151,7 @@ class NormalizeOptions:
     axis: tuple[int, ...] | None = None
     epsilon: float = 1e-12
     batch_size: int | None = field(default=None, metadata=_SAME_BYTES)
-    backend: Literal["auto", "jax", "tensorflow"] = "auto"
+    backend: str = "auto"
     device: str = field(default="auto", metadata=_SAME_BYTES)
     dtype: Literal["same", "float16", "bfloat16", "float32", "float64"] = "same"
     truncate_dim: int | None = None

@@ -26,11 +26,11 @@ LAYERS = {
         io
         formats
         filesystem
-        runtime options
-        arguments
+        options
+        arguments runtime
         arrays report
         text
-        errors
+        dtypes errors
     """,
     "cli": """
         commands

@@ -147,7 +147,7 @@ def test_options_are_those_of_the_command() -> None:
         ({"batch_size": "9"}, "batch_size is '9', expected an integer, 1 or more"),
         ({"truncate_dim": 2.0}, "truncate_dim is 2.0, expected an integer, 1 or more"),
         ({"device": None}, "device is None, expected auto, cpu, gpu or gpu:N"),
-        ({"device": "tpu"}, "device is 'tpu', expected auto, cpu, gpu or gpu:N"),
+        ({"device": "tpu"}, "`device` is 'tpu', expected auto, cpu, gpu or gpu:N"),
         ({"device": ["cpu"]}, r"device is \['cpu'\], expected auto, cpu, gpu or gpu:N"),
         ({"backend": "torch"}, "backend is 'torch', expected auto, jax, tensorflow"),
         ({"backend": None}, "backend is None, expected auto, jax, tensorflow"),

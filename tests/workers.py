@@ -10,7 +10,8 @@ import numpy as np
 
 from l2cli.arrays import ArraySpec, Batch, windows
 from l2cli.engine.normalizer import make_normalizer
-from l2cli.graph.backends.load import import_keras, load_backend
+from l2cli.graph.backends.importing import import_keras
+from l2cli.graph.backends.load import load_backend
 from l2cli.options import NormalizeOptions
 from l2cli.store.task import run_shard
 
@@ -35,7 +36,7 @@ class BackendProcess:
 
     def run(self, array: Array, **options: Any) -> tuple[Array, Counts]:
         """Return ``array`` normalized under ``options``, and the counts."""
-        wishes = NormalizeOptions(backend=self.name, **options)  # type: ignore[arg-type]
+        wishes = NormalizeOptions(backend=self.name, **options)
         return self._pool.submit(normalize_array, array, wishes).result()
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:

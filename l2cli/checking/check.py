@@ -12,11 +12,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from l2cli.arrays import FLOAT_DTYPES
-from l2cli.checking.array import TOLERANCES, ArrayRun
+from l2cli.checking.array import ArrayRun
 from l2cli.checking.inputs import label, list_inputs
 from l2cli.checking.result import CheckReport, FileCheck
 from l2cli.checking.statistics import Tally
+from l2cli.dtypes import DTYPES, FLOAT_DTYPES
 from l2cli.engine.pipeline import read_ahead
 from l2cli.errors import (
     BackendError,
@@ -54,7 +54,7 @@ class CheckOptions:
     ----------
     tolerance
         How far from 1 the norm of a unit row may be; ``None`` for that of the array's dtype in
-        :data:`TOLERANCES`.
+        :data:`l2cli.dtypes.DTYPES`.
     zero_rows
         ``allow`` zero and null rows, which have no direction, or ``forbid`` them.
     select, axis, batch_size, backend, device, allow_external
@@ -66,7 +66,7 @@ class CheckOptions:
     select: tuple[str, ...] = ()
     axis: tuple[int, ...] | None = None
     batch_size: int | None = None
-    backend: Literal["auto", "jax", "tensorflow"] = "auto"
+    backend: str = "auto"
     device: str = "auto"
     allow_external: bool = False
 
@@ -102,7 +102,7 @@ class CheckOptions:
 
     def tolerance_for(self, array: ArraySpec) -> float:
         """Return how far from 1 the norm of a unit row of ``array`` may be."""
-        return TOLERANCES[array.dtype] if self.tolerance is None else self.tolerance
+        return DTYPES[array.dtype].tolerance if self.tolerance is None else self.tolerance
 
 
 def check(

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from l2cli.arguments import axes_of, check_arguments
-from l2cli.arrays import numpy_dtype
+from l2cli.dtypes import numpy_dtype
 from l2cli.errors import BackendError, OptionError
 from l2cli.filesystem.atomic import check_destination, replacing, temporary_errors, write_errors
 from l2cli.filesystem.atomic_folder import check_folder, replacing_folder
 from l2cli.filesystem.siblings import temporary_folder
-from l2cli.graph.backends.load import import_keras, load_backend
+from l2cli.graph.backends.importing import import_keras
+from l2cli.graph.backends.load import load_backend
 from l2cli.graph.jax_settings import ordinary_settings
 from l2cli.runtime.forking import check_not_forked
 

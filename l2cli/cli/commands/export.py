@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from l2cli.cli.options import debug_option, parse_integers
+from l2cli.dtypes import FLOAT_DTYPES
 
 if TYPE_CHECKING:
     from l2cli.graph.export import ExportReport
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--dtype",
-    type=click.Choice(["float16", "bfloat16", "float32", "float64"]),
+    type=click.Choice(FLOAT_DTYPES),
     default="float32",
     show_default=True,
     help="The dtype of the rows, and of the result.",
