@@ -65,7 +65,7 @@ def build_model(
     return keras.Model(inputs, styles[style](inputs, axis, epsilon), name="l2_normalize")
 
 
-def plain_model(shape: tuple[int, ...], axis: Axis, epsilon: float, dtype: str) -> Any:
+def standalone_model(shape: tuple[int, ...], axis: Axis, epsilon: float, dtype: str) -> Any:
     """Return what :func:`build_model` does, in Keras's own operations alone.
 
     It is loaded where ``l2cli`` isn't. The bits are the same on TensorFlow, and on JAX with

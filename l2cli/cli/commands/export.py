@@ -11,6 +11,7 @@ import click
 
 from l2cli.cli.options import debug_option, parse_integers
 from l2cli.dtypes import FLOAT_DTYPES
+from l2cli.graph.forms.table import EXPORTS
 
 if TYPE_CHECKING:
     from l2cli.graph.export import ExportReport
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--to",
-    type=click.Choice(["keras", "savedmodel", "stablehlo"]),
+    type=click.Choice(list(EXPORTS)),
     help="The form to write, where the suffix doesn't tell.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a destination that exists.")
