@@ -6,6 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from l2cli.dtypes import DTYPES
+from l2cli.dtypes import FLOAT_DTYPES as FLOAT_DTYPES
+from l2cli.dtypes import INTEGER_DTYPES as INTEGER_DTYPES
+from l2cli.dtypes import numpy_dtype as numpy_dtype
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,15 +19,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 3 * 2**20
 """Bytes of one batch where the user names no ``batch_size``: larger ones fall out of cache."""
 
-FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
-INTEGER_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-ITEM_SIZES = {
-    "float16": 2,
-    "bfloat16": 2,
-    "float32": 4,
-    "float64": 8,
-    **{name: int(name.lstrip("uint")) // 8 for name in INTEGER_DTYPES},
-}
+ITEM_SIZES = {name: dtype.itemsize for name, dtype in DTYPES.items()}
 """Bytes of one component, for each dtype that can be read."""
 
 
@@ -145,17 +142,6 @@ class Batch:
 def is_one_row(rows: np.ndarray[Any, Any]) -> bool:
     """Return whether ``rows`` are one row in memory, many times over."""
     return len(rows) > 1 and rows.ndim > 1 and rows.strides[0] == 0
-
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """Return NumPy's dtype of one of our names, in the machine's byte order."""
-    import numpy as np
-
-    if name == "bfloat16":  # NumPy knows it by its type only.
-        import ml_dtypes
-
-        name = ml_dtypes.bfloat16
-    return np.dtype(name)
 
 
 def rows_per_batch(array: ArraySpec, batch_size: int | None, multiple: int = 1) -> int:

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
+from l2cli.dtypes import DTYPES as TABLE
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import is_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
 from l2cli.formats.registry import by_word, new_file_writer
-from l2cli.graph.backends.load import BACKENDS, choose_backend, is_installed
+from l2cli.graph.backends.load import choose_backend
 from l2cli.options import NormalizeOptions
+from l2cli.runtime.backends import BACKENDS
 from l2cli.runtime.processors import num_processors
 from l2cli.store.runners.local import LocalWorkers
 from l2cli.store.task import ShardTask
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 DIM = 768
 COPY = "copy"
 FORMATS = tuple(map(by_word, ("npy", "npz", "hdf5", "parquet", "arrow")))
-DTYPES = ("float16", "float32", "float64")
+DTYPES = tuple(name for name in FLOAT_DTYPES if TABLE[name].is_in_numpy)
 _MIN_RUNS, _MAX_RUNS = 2, 6
 """Of each file on each backend; the first compiles, and doesn't count."""
 _SECONDS = 30.0
@@ -233,8 +236,8 @@ def _start(
 ) -> dict[str, Iterator[float]]:
     """Start each backend on ``source``; return the seconds of more runs of those that did it."""
     started: dict[str, Iterator[float]] = {}
-    for name in BACKENDS:
-        if not is_installed(name):
+    for name, info in BACKENDS.items():
+        if not info.is_installed:
             report.missing[name] = f"{name} is not installed"
             continue
         run = stack.enter_context(contextlib.closing(_runs(source, name, device)))
@@ -261,7 +264,7 @@ def _runs(source: Path, backend: str, device: str) -> Reports:
         str(result),
         "normalize",
         (0, 0),  # Old, by this, so that no hash of it is made.
-        NormalizeOptions(backend=backend, device=device),  # type: ignore[arg-type]
+        NormalizeOptions(backend=backend, device=device),
         required=True,
     )
     tasks = [task] * (_MAX_RUNS * len(FORMATS) * len(DTYPES) + 1)

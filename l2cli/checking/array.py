@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-TOLERANCES = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-12}
-"""How far from 1 the norm of a unit row may be, by the dtype it is stored in.
-
-For float16 and bfloat16 that is twice what rounding the components moves a norm at most; for
-float32 and float64 it leaves room for sums taken in the same dtype, as most programs do.
-"""
-
 
 class ArrayRun:
     """Checks one array.

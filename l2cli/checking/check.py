@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.arrays import FLOAT_DTYPES
-from l2cli.checking.array import TOLERANCES, ArrayRun
+from l2cli.checking.array import ArrayRun
 from l2cli.checking.inputs import label, list_inputs
 from l2cli.checking.result import CheckReport, FileCheck
 from l2cli.checking.statistics import Tally
+from l2cli.dtypes import DTYPES, FLOAT_DTYPES
 from l2cli.engine.backend import LazyBackend
 from l2cli.engine.pipeline import read_ahead
 from l2cli.errors import (
@@ -187,7 +187,7 @@ class _Run:
             array,
             options.reading,
             self._backend,
-            TOLERANCES[array.dtype] if options.tolerance is None else options.tolerance,
+            DTYPES[array.dtype].tolerance if options.tolerance is None else options.tolerance,
             allow_zero=options.allow_zero,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from l2cli.errors import OptionError
+from l2cli.runtime.backends import BACKEND_CHOICES
 
 PATH = click.Path(path_type=Path, readable=False)
 """One that can't be read is no misuse: who reads it says what is wrong with it."""
@@ -42,7 +43,7 @@ batch_size_option = click.option(
 )
 backend_option = click.option(
     "--backend",
-    type=click.Choice(["auto", "jax", "tensorflow"]),
+    type=click.Choice(BACKEND_CHOICES),
     default="auto",
     show_default=True,
     help="What Keras runs on; auto heeds KERAS_BACKEND, then takes JAX.",

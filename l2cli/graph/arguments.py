@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.options.fields import counted_axes, epsilon_problem, is_integer
 
 Axis = int | tuple[int, ...] | list[int]

@@ -1,7 +1,8 @@
 """Graphs that are kept between runs, in the user's cache folder.
 
-A cache owes nothing: what is not there, broken, made by other versions, somebody else's, or
-can't be written is passed over without a word, and made anew.
+The JAX backend keeps here what Keras made of a spec. Graphs that are missing, damaged, made by
+other versions or owned by somebody else are made again without a warning; a folder that can't be
+written is not an error. The content of a file is bytes to this module, whatever made them.
 """
 
 from __future__ import annotations
@@ -15,33 +16,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from l2cli.graph.spec import GraphSpec
 
-_MAKERS = ("jax", "jaxlib", "keras")
-_CODE = ("backends/load.py", "formula.py", "layers.py", "models.py", "spec.py", "summation.py")
-"""What a graph is made by: of our own modules the text, for in a checkout no version tells."""
+_GRAPH = Path(__file__).parent
 _DIGEST_BYTES = 32
 
 
-def make_key(spec: GraphSpec, platform: str) -> str:
-    """Return the name of the graph of ``spec`` on ``platform``, as the installed versions make it.
+def make_key(spec: GraphSpec, platform: str, packages: Sequence[str]) -> str:
+    """Return the name of the graph of ``spec``: it changes with all that a graph depends on.
 
     Parameters
     ----------
-    platform
-        ``cpu``, ``cuda`` or ``rocm``.
+    platform : str
+        What it is compiled for: ``cpu``, ``cuda`` or ``rocm``.
+    packages : sequence of str
+        The distributions that make it beside Keras. Their versions count. Of our own code the
+        text counts, because a checkout keeps its version while its code changes.
     """
-    digest = hashlib.sha256(repr((spec, platform, [_version(name) for name in _MAKERS])).encode())
-    for name in _CODE:
-        digest.update((Path(__file__).parent / name).read_bytes())
+    versions = [_version(name) for name in (*packages, "keras")]
+    digest = hashlib.sha256(repr((spec, platform, versions)).encode())
+    for path in (_GRAPH.parent / "dtypes.py", *sorted(_GRAPH.rglob("*.py"))):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def kept(key: str) -> bytes | None:
-    """Return what was kept under ``key``; ``None`` where that is nothing, or not whole."""
+def load_graph(key: str) -> bytes | None:
+    """Return what was saved under ``key``; ``None`` where that is nothing, or damaged."""
     try:
         with _path(key).open("rb") as file:
-            if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid != os.getuid():
+            if os.fstat(file.fileno()).st_uid != os.getuid():
                 return None
             digest, content = file.read(_DIGEST_BYTES), file.read()
     except OSError:
@@ -49,8 +54,8 @@ def kept(key: str) -> bytes | None:
     return content if digest == _digest(key, content) else None
 
 
-def keep(key: str, content: bytes) -> None:
-    """Keep ``content`` under ``key``, in one step, where that can be done."""
+def save_graph(key: str, content: bytes) -> None:
+    """Save ``content`` under ``key``, in one step, if the folder can be written."""
     path = _path(key)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

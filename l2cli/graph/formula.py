@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from l2cli.dtypes import DTYPES, FLOAT_DTYPES
 from l2cli.graph.jax_settings import ordinary_settings
 from l2cli.graph.summation import tree_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_HALF_DTYPES = frozenset({"float16", "bfloat16"})
+_HALF_DTYPES = frozenset(name for name in FLOAT_DTYPES if DTYPES[name].itemsize == 2)
 _LARGEST_FLOAT32_EPSILON = 2.0**240
 """Up to this lower bound on the sum, a scale is a normal float32 number."""
 _LARGEST_FLOAT16 = 65504.0
@@ -106,8 +107,7 @@ def dtype_of(x: Any) -> str:
 
 def widened(x: Any) -> Any:
     """Return ``x`` in a dtype that holds it and is quick to compute with."""
-    # XLA converts float16 to float64 ten times faster by way of float32.
-    return ops.cast(x, "float32" if dtype_of(x) in _HALF_DTYPES else "float64")
+    return ops.cast(x, DTYPES[dtype_of(x)].widened)
 
 
 def squares(rows: Any, *, are_exact: bool) -> Any:

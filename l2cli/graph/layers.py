@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.graph.arguments import axes_of, checked_axis, checked_epsilon
 from l2cli.graph.formula import divided, dtype_of, normalized, squares, total, wide_types, widened
 from l2cli.graph.summation import compensated_tree_sum

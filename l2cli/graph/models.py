@@ -65,7 +65,7 @@ def build_model(
     return keras.Model(inputs, styles[style](inputs, axis, epsilon), name="l2_normalize")
 
 
-def plain_model(shape: tuple[int, ...], axis: Axis, epsilon: float, dtype: str) -> Any:
+def standalone_model(shape: tuple[int, ...], axis: Axis, epsilon: float, dtype: str) -> Any:
     """Return what :func:`build_model` does, in Keras's own operations alone.
 
     It is loaded where ``l2cli`` isn't. The bits are the same on TensorFlow, and on JAX with
@@ -80,32 +80,45 @@ def plain_model(shape: tuple[int, ...], axis: Axis, epsilon: float, dtype: str) 
     return keras.Model(rows, inner(rows), name="l2_normalize")
 
 
-def normalization_model(spec: GraphSpec) -> Any:
+def model_of(spec: GraphSpec) -> Any:
+    """Return the model of one of the command's graphs."""
+    return _BUILDERS[spec.step](spec)
+
+
+def _normalization_model(spec: GraphSpec) -> Any:
     """Return a model from a batch to its normalized rows and their sums of squares."""
     rows = keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name="rows")
     sums = SumOfSquares(spec.axes, name="sum_of_squares")(rows)
     return keras.Model(rows, [_division(spec)(rows, sums), sums], name="normalize")
 
 
-def measuring_model(spec: GraphSpec) -> Any:
+def _measuring_model(spec: GraphSpec) -> Any:
     """Return a model from a batch to its rows' sums of squares."""
     rows = keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name="rows")
     sums = SumOfSquares(spec.axes, name="sum_of_squares")(rows)
     return keras.Model(rows, [sums], name="measure")
 
 
-def summation_model(spec: GraphSpec) -> Any:
+def _summation_model(spec: GraphSpec) -> Any:
     """Return a model from a batch to its share of sums that span batches, with their errors."""
     rows = keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name="rows")
     shares = SumOfSquares(spec.axes, compensated=True, name="sum_of_squares")(rows)
     return keras.Model(rows, list(shares), name="sum")
 
 
-def scaling_model(spec: GraphSpec) -> Any:
+def _scaling_model(spec: GraphSpec) -> Any:
     """Return a model from a batch and sums that span batches to the normalized rows."""
     rows = keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name="rows")
     sums = keras.Input(batch_shape=spec.sums_shape, dtype="float64", name="sum_of_squares")
     return keras.Model([rows, sums], [_division(spec)(rows, sums)], name="scale")
+
+
+_BUILDERS = {
+    "normalize": _normalization_model,
+    "measure": _measuring_model,
+    "sum": _summation_model,
+    "scale": _scaling_model,
+}
 
 
 def _division(spec: GraphSpec) -> Division:

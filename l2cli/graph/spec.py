@@ -1,4 +1,8 @@
-"""What a graph is, before any backend is there to compile it."""
+"""What a graph is to compute, as data.
+
+The engine makes a :class:`GraphSpec`; a backend compiles it. Nothing here knows of Keras or of a
+backend, so a spec can be made, compared and sent to another process before either is imported.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,12 @@ class GraphSpec:
     def sums_shape(self) -> tuple[int | None, ...]:
         """The batch's shape with every one of ``axes`` of length 1."""
         return tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
+
+    @property
+    def input_signature(self) -> list[tuple[tuple[int | None, ...], str]]:
+        """Shape and dtype of each input: the rows, and for ``scale`` the sums too."""
+        rows = (self.shape, self.dtype)
+        return [rows, (self.sums_shape, "float64")] if self.step == "scale" else [rows]
 
     @property
     def of_any_batch(self) -> GraphSpec:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from l2cli.checking.array import TOLERANCES, ArrayRun
+from l2cli.checking.array import ArrayRun
+from l2cli.dtypes import DTYPES
 from l2cli.engine.backend import LazyBackend
 from l2cli.engine.pipeline import read_ahead
 from l2cli.errors import DestinationError
@@ -94,7 +95,7 @@ def _read(
 ) -> ArrayRun:
     backend = LazyBackend(options.backend, options.device)
     allow_zero = options.zero_rows == "keep"
-    run = ArrayRun(array, options, backend, TOLERANCES[array.dtype], allow_zero=allow_zero)
+    run = ArrayRun(array, options, backend, DTYPES[array.dtype].tolerance, allow_zero=allow_zero)
     if run.spans:
         run.take_all(lambda: reader.batches([array], options.batch_size))
         return run

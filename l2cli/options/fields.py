@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import field
+from dataclasses import Field, field, fields
 from functools import cache
 from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -25,6 +25,7 @@ def option(
     metavar: str = "",
     default_text: str = "",
     affects_bytes: bool = True,
+    choices: tuple[str, ...] = (),
 ) -> Any:
     """Return the field of an option.
 
@@ -38,12 +39,15 @@ def option(
         What happens by default, where the default doesn't say it.
     affects_bytes : bool
         Whether the bytes of a result depend on it.
+    choices : tuple of str
+        The values it may have, where they come from a table and not from its type.
     """
     metadata = {
         "text": text,
         "metavar": metavar,
         "default_text": default_text,
         "affects_bytes": affects_bytes,
+        "choices": choices,
     }
     return field(default=default, metadata=metadata)
 
@@ -54,9 +58,11 @@ def types_of(options: type[Any]) -> dict[str, Any]:
     return get_type_hints(options)
 
 
-def choices_of(annotation: Any) -> tuple[str, ...]:
-    """Return the values that a type lists; empty if it lists none."""
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
+def choices_of(option_field: Field[Any], annotation: Any) -> tuple[str, ...]:
+    """Return the values that a field or its type lists; empty if neither lists any."""
+    listed = get_args(annotation) if get_origin(annotation) is Literal else ()
+    choices: tuple[str, ...] = option_field.metadata.get("choices") or listed
+    return choices
 
 
 def is_integer(value: object) -> bool:
@@ -115,8 +121,11 @@ def check_fields(options: Any) -> None:
     OptionError
         With the parameter, its value and what was expected.
     """
-    for name, annotation in types_of(options.__class__).items():
-        value, choices = getattr(options, name), choices_of(annotation)
+    types = types_of(options.__class__)
+    for option_field in fields(options):
+        name = option_field.name
+        value, annotation = getattr(options, name), types[name]
+        choices = choices_of(option_field, annotation)
         if choices and not (isinstance(value, str) and value in choices):
             raise OptionError(f"`{name}` is {value!r}, expected {', '.join(choices)}")
         if get_origin(annotation) is tuple and not isinstance(value, tuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import NoArrayError, OptionError, SourceError
 from l2cli.options.fields import (
     check_axis,
@@ -16,9 +16,12 @@ from l2cli.options.fields import (
     option,
 )
 from l2cli.options.files import OpenOptions
+from l2cli.runtime.backends import BACKEND_CHOICES
 
 if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec
+
+_BACKEND_TEXT = "What Keras runs on; auto heeds KERAS_BACKEND, then takes JAX."
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,10 @@ class NormalizeOptions:
         default_text="by bytes",
         affects_bytes=False,
     )
-    backend: Literal["auto", "jax", "tensorflow"] = option(
-        "auto", "What Keras runs on; auto heeds KERAS_BACKEND, then takes JAX."
+    backend: str = option(
+        "auto",
+        _BACKEND_TEXT,
+        choices=BACKEND_CHOICES,
     )
     device: str = option(
         "auto",
@@ -247,7 +252,7 @@ class CheckOptions:
         "allow", "Whether there may be rows of zeros, and null rows."
     )
     batch_size: int | None = None
-    backend: Literal["auto", "jax", "tensorflow"] = "auto"
+    backend: str = option("auto", _BACKEND_TEXT, choices=BACKEND_CHOICES)
     device: str = "auto"
     allow_external: bool = False
 

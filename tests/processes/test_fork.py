@@ -127,14 +127,14 @@ def test_a_fork_normalizes_arrays_and_files_and_refuses_the_rest(
 
 
 _LOCKED = """
-from l2cli.graph.backends import load as graph
+from l2cli.graph.backends import load
 
 def work():
     return l2cli.normalize(wide).tobytes().hex()
 
 is_held, may_end = threading.Event(), threading.Event()
 def hold():
-    with graph._loading:
+    with load._loading:
         is_held.set()
         may_end.wait()
 thread = threading.Thread(target=hold)
@@ -187,12 +187,12 @@ def test_a_pool_works_and_its_helpers_end_with_it() -> None:
 
 _EARLY = """
 import keras
-from l2cli.graph.backends import load as graph
+from l2cli.graph.backends import load
 from l2cli.runtime import forking
 
 def work():
     result = l2cli.normalize(wide)
-    return [forking.is_forked(), type(graph.load_backend()).__name__, result.tobytes().hex()]
+    return [forking.is_forked(), type(load.load_backend()).__name__, result.tobytes().hex()]
 
 print(json.dumps(fork(work)))
 """
@@ -200,5 +200,5 @@ print(json.dumps(fork(work)))
 
 def test_a_fork_before_a_backend_has_started_has_its_own() -> None:
     is_forked, kind, content = _run(_EARLY, "jax")
-    assert (is_forked, kind) == (False, "_JaxBackend")
+    assert (is_forked, kind) == (False, "JaxBackend")
     assert bytes.fromhex(content) == _unit(1, 11).tobytes()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from l2cli.engine.array import normalize_array
-from l2cli.graph.backends.load import import_keras
+from l2cli.graph.backends.importing import import_keras
 from l2cli.options import NormalizeOptions
 from l2cli.store.task import run_shard
 
@@ -34,7 +34,7 @@ class BackendProcess:
 
     def run(self, array: Array, **options: Any) -> tuple[Array, Counts]:
         """Return ``array`` normalized under ``options``, and the counts."""
-        checked = NormalizeOptions(backend=self.name, device="cpu", **options)  # type: ignore[arg-type]
+        checked = NormalizeOptions(backend=self.name, device="cpu", **options)
         return self._pool.submit(normalize_array, array, checked).result()
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:

@@ -26,10 +26,11 @@ LAYERS = {
         io
         formats
         filesystem
-        runtime options
+        options
+        runtime
         arrays report
         text
-        errors
+        dtypes errors
     """,
     "cli": """
         commands

@@ -25,6 +25,7 @@ from l2cli.bench import BenchReport, Speed, run_bench
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
 from l2cli.graph.backends.load import choose_backend
 from l2cli.report import Report
+from l2cli.runtime.backends import BackendInfo
 from l2cli.store.task import ShardReport
 from tests.support.commands import PROGRAM, l2norm, start
 
@@ -144,7 +145,7 @@ def test_when_time_is_up_each_kind_still_has_its_turn(
 def test_a_backend_that_is_not_there_is_said(
     tmp_path: Path, workers: type[FakeWorkers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "is_installed", lambda name: name == "jax")
+    monkeypatch.setattr(BackendInfo, "is_installed", property(lambda self: self.name == "jax"))
     report = run_bench(tmp_path, MEGABYTE)
     assert list(report.devices) == ["jax"]
     assert list(report.speeds[0].seconds) == ["copy", "jax"]

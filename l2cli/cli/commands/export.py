@@ -11,6 +11,8 @@ import click
 
 from l2cli.cli.command import Command
 from l2cli.cli.options import debug_option, parse_integers
+from l2cli.dtypes import FLOAT_DTYPES
+from l2cli.graph.forms.table import EXPORTS
 
 if TYPE_CHECKING:
     from l2cli.graph.export import ExportReport
@@ -45,14 +47,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--dtype",
-    type=click.Choice(["float16", "bfloat16", "float32", "float64"]),
+    type=click.Choice(FLOAT_DTYPES),
     default="float32",
     show_default=True,
     help="The dtype of the rows, and of the result.",
 )
 @click.option(
     "--to",
-    type=click.Choice(["keras", "savedmodel", "stablehlo"]),
+    type=click.Choice(list(EXPORTS)),
     help="The form to write, where the suffix doesn't tell.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a destination that exists.")

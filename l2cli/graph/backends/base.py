@@ -1,22 +1,20 @@
-"""What compiles graphs: a backend, in this process or in one of its own."""
+"""What every backend is: a library, a device on it, and the graphs that it compiled.
+
+The engine calls :attr:`Backend.compile`; each backend is a subclass in a module of its own.
+Which backend is loaded, and when, is no matter of this module.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
-import weakref
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import BackendError
+from l2cli.graph.backends.importing import import_keras
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from multiprocessing.connection import Connection
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -24,11 +22,7 @@ if TYPE_CHECKING:
 
     Graph = Callable[..., list[np.ndarray[Any, Any]]]
 
-_KEPT_GRAPHS = 32
-_PROGRAM = (
-    "import sys; sys.path[:] = {path!r}; from l2cli.graph.backends.server import main; "
-    "main({descriptor}, {name!r}, {device!r})"
-)
+_NUM_KEPT_GRAPHS = 32
 
 
 class Backend(ABC):
@@ -37,79 +31,49 @@ class Backend(ABC):
     Attributes
     ----------
     name
-        ``jax`` or ``tensorflow``.
+        As in :data:`l2cli.runtime.backends.BACKENDS`.
     device
-        ``cpu``, ``gpu:0`` …: where its graphs run.
+        Where its graphs run: ``cpu``, ``gpu:0`` …
     compile
-        From a ``GraphSpec`` to a function of NumPy arrays; what it returns may be read-only.
-        The last few graphs are kept.
+        From a ``GraphSpec`` to a function of NumPy arrays. The arrays that this function returns
+        may be read-only. The last few functions are kept.
     """
 
     name: str
     device: str
 
     def __init__(self) -> None:
-        self.compile = lru_cache(_KEPT_GRAPHS)(self._compile)
+        self.compile = lru_cache(_NUM_KEPT_GRAPHS)(self._compile)
 
     @abstractmethod
     def _compile(self, spec: GraphSpec) -> Graph:
-        """Compile ``spec`` with XLA into a function of NumPy arrays, which may be read-only."""
+        """Compile ``spec`` with XLA into a function of NumPy arrays."""
 
+    def _keras_function(self, spec: GraphSpec) -> Callable[..., Any]:
+        """Return the Keras model of ``spec`` as a function of its inputs."""
+        import_keras(self.name)
+        from l2cli.graph.models import model_of
 
-class ProcessBackend(Backend):
-    """A backend that is loaded in a process of its own, which ends when this one does.
+        model = model_of(spec)
+        return lambda *inputs: model(list(inputs) if len(inputs) > 1 else inputs[0])
 
-    Parameters
-    ----------
-    name, device
-        As for :func:`l2cli.graph.backends.load.load_backend`.
-    """
-
-    def __init__(self, name: str, device: str) -> None:
-        super().__init__()
-        self._turn = threading.Lock()
-        self._connection, other = Pipe()
-        with other:
-            code = _PROGRAM.format(
-                path=sys.path, descriptor=other.fileno(), name=name, device=device
-            )
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(other.fileno(),),
-                # The process that this one was forked from has memory of the GPU too.
-                env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ},
-            )
-        weakref.finalize(self, _end, os.getpid(), process, self._connection)
-        self.name, self.device = self._receive()
-
-    def _compile(self, spec: GraphSpec) -> Graph:
-        def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-            with self._turn:
-                self._connection.send((spec, arrays))
-                outputs: list[np.ndarray[Any, Any]] = self._receive()
-                return outputs
-
-        return graph
-
-    def _receive(self) -> Any:
-        try:
-            message = self._connection.recv()
-        except (EOFError, OSError) as exc:
+    def _pick(self, device: str, devices: Sequence[Any]) -> Any:
+        """Return the one of ``devices`` that ``device`` (``gpu:1``) counts to."""
+        index = int(device.partition(":")[2] or 0)
+        if index >= len(devices):
             raise BackendError(
-                "the process that computes for this one, which was forked, has ended; start "
-                "the process afresh, by multiprocessing's 'spawn' or 'forkserver'"
-            ) from exc
-        if isinstance(message, Exception):
-            raise message
-        return message
+                f"`device={device!r}`: {self.name} sees {len(devices)} such devices, numbered "
+                "from 0"
+            )
+        return devices[index]
+
+    def _no_device(self, device: str, platforms: Sequence[str]) -> BackendError:
+        return BackendError(
+            f"`device={device!r}`: {self.name} sees no GPU on this machine, only "
+            f"{', '.join(platforms)}; use `device='cpu'`, or install the backend's GPU build"
+        )
 
 
-def _end(owner: int, process: subprocess.Popen[bytes], connection: Connection[Any, Any]) -> None:
-    """End ``process``, unless this is but a fork of the one that started it."""
-    connection.close()
-    if os.getpid() == owner:
-        process.kill()
-        process.wait()
+def as_list(outputs: Any) -> list[Any]:
+    """Return what a graph returned as a list: a graph of one output returns that output."""
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]

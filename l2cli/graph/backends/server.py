@@ -1,4 +1,8 @@
-"""A process with a backend in it, for one that can't have its own; it ends when that one does."""
+"""The other end of :mod:`l2cli.graph.backends.process`: it computes for a forked child.
+
+It runs in a process of its own, reads specs and arrays from a socket, and ends with the process
+that asked.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from l2cli.graph.backends.load import load_backend
 
 def main(descriptor: int, name: str, device: str) -> None:
     """Serve the process at the other end of the socket ``descriptor``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The other one decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The other process decides what Ctrl-C means.
     warnings.simplefilter("ignore")
     connection: Connection[Any, Any] = Connection(descriptor)
     try:
@@ -26,5 +30,5 @@ def main(descriptor: int, name: str, device: str) -> None:
         return
     except L2NormError as exc:
         connection.send(exc)
-    except Exception as exc:  # As it came, it might not survive the way.
+    except Exception as exc:  # Of a class that the other process might not be able to unpickle.
         connection.send(BackendError(f"{name} failed with {type(exc).__name__}: {exc}"))

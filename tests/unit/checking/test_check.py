@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.checking.array import TOLERANCES
 from l2cli.checking.check import check
+from l2cli.dtypes import DTYPES as TABLE
 from l2cli.errors import FormatError, NoArrayError, OptionError, SelectionError, SourceError
 from l2cli.normalization.file import normalize_file
 from l2cli.options import CheckOptions
@@ -65,7 +65,7 @@ def test_norms_of_all_sizes(tmp_path: Path, dtype: Any) -> None:
     assert found.figures.norms.smallest == pytest.approx(positive.min(), rel=1e-14)
     assert found.figures.norms.largest == pytest.approx(positive.max(), rel=1e-14)
     assert found.figures.zero == (norms == 0).sum()
-    unit = np.abs(norms - 1) <= TOLERANCES[np.dtype(dtype).name]
+    unit = np.abs(norms - 1) <= TABLE[np.dtype(dtype).name].tolerance
     assert found.figures.unit == unit.sum()
     offending = np.flatnonzero(~unit & (norms > 0))
     assert [each.position for each in found.offenders] == [(row,) for row in offending[:5]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from l2cli.graph.cache import keep, kept, make_key
+from l2cli.graph.cache import load_graph, make_key, save_graph
 from l2cli.graph.spec import GraphSpec
 from tests.support.commands import SAMPLES, l2norm
 
@@ -69,11 +69,11 @@ def _damaged(whole: bytes, damage: str) -> bytes:
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "empty"])
 def test_a_damaged_graph_is_not_read(folder: Path, damage: str) -> None:
-    keep("key", b"content of a graph")
-    assert kept("key") == b"content of a graph"
+    save_graph("key", b"content of a graph")
+    assert load_graph("key") == b"content of a graph"
     (path,) = folder.iterdir()
     path.write_bytes(_damaged(path.read_bytes(), damage))
-    assert kept("key") is None
+    assert load_graph("key") is None
 
 
 def test_a_damaged_graph_is_made_again_in_silence(folder: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_damaged_graph_is_made_again_in_silence(folder: Path, tmp_path: Path) 
 def test_a_sound_file_that_jax_cannot_read_is_made_again(folder: Path, tmp_path: Path) -> None:
     assert l2norm("normalize", SAMPLE, "-o", tmp_path / "first.npy").code == 0
     (path,) = folder.iterdir()
-    keep(path.stem, b"no StableHLO at all")
+    save_graph(path.stem, b"no StableHLO at all")
     assert l2norm("normalize", SAMPLE, "-o", tmp_path / "second.npy").code == 0
     assert (tmp_path / "first.npy").read_bytes() == (tmp_path / "second.npy").read_bytes()
 
@@ -104,25 +104,25 @@ def test_a_folder_that_cannot_be_written_is_passed_over(folder: Path, tmp_path: 
 
 
 def test_what_is_kept_comes_back_and_is_private(folder: Path) -> None:
-    assert kept("key") is None
-    keep("key", b"content")
-    assert kept("key") == b"content"
+    assert load_graph("key") is None
+    save_graph("key", b"content")
+    assert load_graph("key") == b"content"
     (path,) = folder.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_one_graph_is_not_taken_for_another(folder: Path) -> None:
-    keep("one", b"content")
+    save_graph("one", b"content")
     (path,) = folder.iterdir()
     path.rename(path.with_stem("other"))
-    assert kept("other") is None
+    assert load_graph("other") is None
 
 
 def test_a_graph_of_another_user_is_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep("key", b"content")
+    save_graph("key", b"content")
     another = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: another)
-    assert kept("key") is None
+    assert load_graph("key") is None
 
 
 def test_a_key_tells_all_that_a_graph_depends_on() -> None:
@@ -135,5 +135,6 @@ def test_a_key_tells_all_that_a_graph_depends_on() -> None:
         GraphSpec("normalize", (None, 50), "float32", "float32", (0, 1), 1e-12),
         GraphSpec("normalize", (None, 50), "float32", "float32", (1,), 0.0),
     ]
-    keys = [make_key(each, "cpu") for each in (spec, *others)] + [make_key(spec, "cuda")]
+    keys = [make_key(each, "cpu", ["jax"]) for each in (spec, *others)]
+    keys += [make_key(spec, "cuda", ["jax"]), make_key(spec, "cpu", ["jax", "numpy"])]
     assert len(set(keys)) == len(keys)

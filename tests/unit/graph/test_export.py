@@ -152,7 +152,7 @@ def test_the_command_replaces_a_folder_if_that_was_said(
     ("arguments", "code", "message"),
     [
         (["x.h5", "--dim", "4"], 2, "x.h5: no graph is written as '.h5'; name it *.keras or"),
-        (["x.keras", "--dim", "0"], 2, "shape is (0,), expected lengths of 1 or more"),
+        (["x.keras", "--dim", "0"], 2, "(0,), expected lengths of 1 or more"),
         (["x.keras", "--dim", "4,x"], 2, "'4,x' is not INT or INT,INT…"),
         (["x.keras", "--dim", "4", "--axis", "0"], 2, "--axis is (0,), and axis 0 is the batch"),
         (["x.keras", "--dim", "4", "--epsilon", "-1"], 2, "--epsilon is -1.0, expected a finite"),

@@ -142,9 +142,9 @@ def test_arguments_are_refused_in_clear_words(
 
 
 def _plain(rows: Array, epsilon: float) -> Array:
-    from l2cli.graph.models import plain_model
+    from l2cli.graph.models import standalone_model
 
-    model = plain_model(rows.shape[1:], -1, epsilon, rows.dtype.name)
+    model = standalone_model(rows.shape[1:], -1, epsilon, rows.dtype.name)
     return np.asarray(model(rows))
 
 
