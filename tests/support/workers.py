@@ -13,6 +13,7 @@ from l2cli.engine.normalizer import make_normalizer
 from l2cli.graph.backends.load import import_keras, load_backend
 from l2cli.options import NormalizeOptions
 from l2cli.store.task import run_shard
+from tests.support.coverage import measure_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +32,7 @@ class BackendProcess:
     def __init__(self, name: str) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=context)
+        self._pool = ProcessPoolExecutor(1, context, measure_this_process)
 
     def run(self, array: Array, **options: Any) -> tuple[Array, Counts]:
         """Return ``array`` normalized under ``options``, and the counts."""
