@@ -18,6 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from typing import NoReturn
 
+from tests.support.coverage import measure_this_process
+
 IMPORTED = ("numpy", "h5py", "pyarrow.parquet", "jax", "l2cli.normalization.file", "l2cli.bench")
 
 
@@ -34,6 +36,7 @@ def _prepared_process() -> ProcessPoolExecutor:
 
 
 def _prepare() -> None:
+    measure_this_process()
     from l2cli.cli import cli
     from l2cli.runtime.tuning import tune_process
 

@@ -12,6 +12,7 @@ from l2cli.engine.array import normalize_array
 from l2cli.graph.backends.importing import import_keras
 from l2cli.options import NormalizeOptions
 from l2cli.store.task import run_shard
+from tests.support.coverage import measure_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +31,7 @@ class BackendProcess:
     def __init__(self, name: str) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=context)
+        self._pool = ProcessPoolExecutor(1, context, measure_this_process)
 
     def run(self, array: Array, **options: Any) -> tuple[Array, Counts]:
         """Return ``array`` normalized under ``options``, and the counts."""

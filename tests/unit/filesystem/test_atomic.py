@@ -49,9 +49,9 @@ def test_nothing_is_left_after_an_error(source: Path, error: type[BaseException]
     def fail() -> None:
         with replacing(destination, like=source, overwrite=True) as sibling:
             sibling.write_text("half")
-            raise error
+            raise error("stop")
 
-    with pytest.raises(error):
+    with pytest.raises(error, match="stop"):
         fail()
     assert destination.read_text() == "old"
     assert sorted(p.name for p in source.parent.iterdir()) == ["old", "source"]

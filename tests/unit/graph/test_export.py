@@ -211,7 +211,7 @@ class TestReplacingFolder:
     def _fail(folder: Path, error: type[BaseException]) -> None:
         with replacing_folder(folder, marker="marker", overwrite=True) as made:
             (made / "marker").write_text("half")
-            raise error
+            raise error("stop")
 
     @staticmethod
     def _all(folder: Path) -> list[str]:
@@ -250,7 +250,7 @@ class TestReplacingFolder:
         self, tmp_path: Path, error: type[BaseException]
     ) -> None:
         self._write(tmp_path / "x", "old")
-        with pytest.raises(error):
+        with pytest.raises(error, match="stop"):
             self._fail(tmp_path / "x", error)
         assert (tmp_path / "x" / "marker").read_text() == "old"
         assert [path.name for path in tmp_path.iterdir()] == ["x"]

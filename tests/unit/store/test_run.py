@@ -255,11 +255,11 @@ def test_in_place_does_no_shard_twice_whenever_it_was_killed(store: Path) -> Non
             if published or not staged:
                 replace(source, target)
             if staged:
-                raise Killed
+                raise Killed("here")
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("l2cli.store.run.os.replace", cut_off)
-            with pytest.raises(Killed):
+            with pytest.raises(Killed, match="here"):
                 _run(copy, in_place=True)
         _run(copy, in_place=True)
         assert _tree(copy) == _tree(quiet)
