@@ -123,7 +123,7 @@ def _bounds(declared: dict[str, Array], dtype: DType) -> list[tuple[str, Any] | 
 
 
 def _fill_of_netcdf(dataset: h5d.DatasetID) -> list[Any]:
-    """Return the fill value where it is the one that netCDF chooses if nobody does."""
+    """Return the fill value if it is the default fill value of netCDF."""
     properties, dtype = dataset.get_create_plist(), dataset.dtype.newbyteorder("=")
     is_defined = properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
     if not is_defined or dtype.kind not in "iuf":

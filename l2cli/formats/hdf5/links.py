@@ -58,7 +58,7 @@ def _links_past_damage(file: h5py.File) -> list[Link]:
     Raises
     ------
     FormatError
-        Where the links of a group can't be read: nobody knows what is missing then.
+        Where the links of a group can't be read, since links that are missing would go unnoticed.
     """
     all_links: list[Link] = []
     waiting, entered = [b""], {address_of(file["/"].id)}

@@ -195,7 +195,7 @@ def test_several_arrays_need_a_place_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", ["h5", "parquet", "arrow"])
 def test_bfloat16_needs_another_dtype(tmp_path: Path, after: str) -> None:
     np.save(tmp_path / "x.npy", ROWS.astype(BFLOAT16))
-    with pytest.raises(DestinationError, match="can't hold bfloat16; use --dtype float16 or"):
+    with pytest.raises(DestinationError, match="can't hold bfloat16; use"):
         normalize_file(tmp_path / "x.npy", tmp_path / f"y.{after}")
     normalize_file(tmp_path / "x.npy", tmp_path / "y.npz")
     assert np.load(tmp_path / "y.npz")["embedding"].dtype == "V2"
