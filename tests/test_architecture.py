@@ -34,7 +34,8 @@ LAYERS = {
     "cli": """
         commands
         stores command
-        guard options errors
+        child summaries tables
+        guard options errors streams
         progress
         log_lines
         terminal
@@ -155,8 +156,9 @@ def test_inspecting_and_dry_runs_load_no_backend(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\nfrom l2cli.io.inspection import inspect_file\n"
         "from l2cli.normalization.file import normalize_file\n"
+        "from l2cli.options import FileOptions\n"
         f"path = Path({str(sample)!r})\ninspect_file(path)\n"
-        f"normalize_file(path, Path({str(tmp_path / 'x.npy')!r}), dry_run=True)"
+        f"normalize_file(path, Path({str(tmp_path / 'x.npy')!r}), files=FileOptions(dry_run=True))"
     )
     assert _loaded(code) & HEAVY <= {"numpy", "ml_dtypes"}
 

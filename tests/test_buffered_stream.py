@@ -12,7 +12,7 @@ import pytest
 
 from l2cli.errors import SourceError
 from l2cli.filesystem.buffered_stream import BufferedStream, in_temporary_file
-from l2cli.io.source import StreamSource
+from l2cli.io.streams import StreamSource
 
 
 class _Trickle(io.RawIOBase):

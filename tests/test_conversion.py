@@ -12,7 +12,7 @@ import pytest
 
 from l2cli.errors import DestinationError, OptionError, RowError, SelectionError
 from l2cli.normalization.file import normalize_file
-from l2cli.options import NormalizeOptions
+from l2cli.options import FileOptions, NormalizeOptions
 from tests.reference import BFLOAT16, worst_ulp
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ def test_what_has_no_place_is_named(tmp_path: Path) -> None:
     }
     for suffix, note in expected.items():
         source = save(tmp_path / f"x.{suffix}")
-        report = normalize_file(source, tmp_path / "y.npy", options, overwrite=True)
+        report = normalize_file(
+            source, tmp_path / "y.npy", options, files=FileOptions(overwrite=True)
+        )
         assert report.notes == [note]
     wide = pa.table({"embedding": list(ROWS), **{f"column {i}": IDS for i in range(33)}})
     report = normalize_file(save(tmp_path / "w.parquet", wide), tmp_path / "w.npy")
@@ -163,7 +165,9 @@ def test_npy_becomes_a_column_of_lists_of_one_length(tmp_path: Path) -> None:
 def test_no_rows_and_single_numbers(tmp_path: Path, after: str) -> None:
     for rows in (np.zeros((0, 6), "f4"), np.ones(9, "f4"), np.zeros((4, 0), "f4")):
         np.save(tmp_path / "x.npy", rows)
-        normalize_file(tmp_path / "x.npy", tmp_path / f"y.{after}", overwrite=True)
+        normalize_file(
+            tmp_path / "x.npy", tmp_path / f"y.{after}", files=FileOptions(overwrite=True)
+        )
         if after in ("npy", "npz", "h5"):
             assert load(tmp_path / f"y.{after}")["embedding"].shape == rows.shape
 
@@ -216,7 +220,9 @@ def test_arrow_stays_in_its_form_unless_the_suffix_says_otherwise(tmp_path: Path
     stream, file = _stream(tmp_path / "s.arrow"), save(tmp_path / "f.arrow")
     for source, is_stream in ((stream, True), (file, False)):
         for destination, to in ((None, None), (tmp_path / "y.arrow", None), (None, "arrow")):
-            report = normalize_file(source, destination, destination_format=to, overwrite=True)
+            report = normalize_file(
+                source, destination, files=FileOptions(destination_format=to, overwrite=True)
+            )
             assert _is_stream(tmp_path / report.destination) == is_stream
     arrows = _stream(tmp_path / "x.arrows")
     report = normalize_file(arrows)
@@ -286,7 +292,7 @@ def test_a_row_too_short_to_truncate_is_named(tmp_path: Path, before: str, after
 def test_a_null_component_is_called_so(tmp_path: Path, before: str) -> None:
     rows = [[1.0, 2.0], None, [1.0, None], [np.nan, 1.0]]
     source, destination = save(tmp_path / f"x.{before}", table(rows)), tmp_path / "y.npy"
-    with pytest.raises(RowError, match="row 2 holds a null component; mend it, or let it pass"):
+    with pytest.raises(RowError, match="row 2 holds a null component; correct it, or let it pass"):
         normalize_file(source, destination)
     save(source, table([rows[0], rows[3], rows[2]]))
     with pytest.raises(RowError, match="row 1 holds NaN or Inf"):
@@ -298,9 +304,9 @@ def test_a_null_component_is_called_so(tmp_path: Path, before: str) -> None:
 
 def test_the_format_is_told_by_name_where_there_is_no_suffix(tmp_path: Path) -> None:
     source = save(tmp_path / "x.npy")
-    report = normalize_file(source, destination_format="parquet")
+    report = normalize_file(source, files=FileOptions(destination_format="parquet"))
     assert report.destination == str(tmp_path / "x.normalized.parquet")
-    normalize_file(source, tmp_path / "y", destination_format="npz")
+    normalize_file(source, tmp_path / "y", files=FileOptions(destination_format="npz"))
     assert list(np.load(tmp_path / "y")) == ["embedding"]
     with pytest.raises(OptionError, match="named like HDF5, but npz is to be written"):
-        normalize_file(source, tmp_path / "y.h5", destination_format="npz")
+        normalize_file(source, tmp_path / "y.h5", files=FileOptions(destination_format="npz"))

@@ -14,7 +14,7 @@ import pytest
 
 from l2cli.errors import DestinationError, OptionError
 from l2cli.normalization.file import normalize_file
-from l2cli.options import NormalizeOptions, StoreOptions
+from l2cli.options import FileOptions, NormalizeOptions, StoreOptions
 from l2cli.store.run import normalize_store
 from tests.commands import l2norm
 from tests.workers import Here
@@ -51,7 +51,7 @@ def test_an_npy_of_norms_restores_lengths(tmp_path: Path, batch_size: int | None
     np.save(tmp_path / "x.npy", rows)
     options = NormalizeOptions(batch_size=batch_size, epsilon=0)
     report = normalize_file(
-        tmp_path / "x.npy", tmp_path / "y.npy", options, norms=tmp_path / "n.npy"
+        tmp_path / "x.npy", tmp_path / "y.npy", options, files=FileOptions(norms=tmp_path / "n.npy")
     )
     norms = np.load(tmp_path / "n.npy")
     assert (norms.dtype, report.norms) == (np.float64, str(tmp_path / "n.npy"))
@@ -68,8 +68,7 @@ def test_norms_along_other_axes(tmp_path: Path) -> None:
             tmp_path / "x.npy",
             tmp_path / "y.npy",
             NormalizeOptions(axis=(axis,)),
-            norms=tmp_path / "n.npy",
-            overwrite=True,
+            files=FileOptions(norms=tmp_path / "n.npy", overwrite=True),
         )
         np.testing.assert_allclose(np.load(tmp_path / "n.npy"), _norms(rows, axis), rtol=1e-14)
 
@@ -82,7 +81,12 @@ def test_rows_without_a_norm_have_nan(tmp_path: Path) -> None:
     options = NormalizeOptions(nonfinite="keep")
     for suffix, missing in ((".npy", [7]), (".parquet", range(3, 300, 7))):
         source = tmp_path / f"x{suffix}"
-        normalize_file(source, tmp_path / f"y{suffix}", options, norms=tmp_path / f"n{suffix}.npy")
+        normalize_file(
+            source,
+            tmp_path / f"y{suffix}",
+            options,
+            files=FileOptions(norms=tmp_path / f"n{suffix}.npy"),
+        )
         norms = np.load(tmp_path / f"n{suffix}.npy")
         assert np.flatnonzero(np.isnan(norms)).tolist() == list(missing)
         assert norms[5] == 0
@@ -193,11 +197,15 @@ def test_what_has_no_place_for_norms_says_so(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="npy has no place for norms beside the vectors"):
         normalize_file(source, options=NormalizeOptions(norms_name="n"))
     with pytest.raises(OptionError, match="holds the vectors; name another file"):
-        normalize_file(source, norms=source)
+        normalize_file(source, files=FileOptions(norms=source))
     with pytest.raises(OptionError, match=r"norms are written as npy; name .*n.txt \*.npy"):
-        normalize_file(source, norms=tmp_path / "n.txt")
-    with pytest.raises(OptionError, match="gets no norms; leave out --if-needed"):
-        normalize_file(source, options=NormalizeOptions(if_needed=True), norms=tmp_path / "n.npy")
+        normalize_file(source, files=FileOptions(norms=tmp_path / "n.txt"))
+    with pytest.raises(OptionError, match="gets no norms; leave out `if_needed`"):
+        normalize_file(
+            source,
+            options=NormalizeOptions(if_needed=True),
+            files=FileOptions(norms=tmp_path / "n.npy"),
+        )
     pq.write_table(_table(_rows()), tmp_path / "x.parquet")
     options = NormalizeOptions(norms_name="n")
     done = l2norm("normalize", tmp_path / "x.parquet", "--norms-name", "n", "-o", "-")
@@ -205,7 +213,7 @@ def test_what_has_no_place_for_norms_says_so(tmp_path: Path) -> None:
     assert "norms are added to a file, not to a pipe" in done.err
     np.save(tmp_path / "n.npy", 1)
     with pytest.raises(DestinationError, match="exists; replace it with --overwrite"):
-        normalize_file(source, options=None, norms=tmp_path / "n.npy")
+        normalize_file(source, options=None, files=FileOptions(norms=tmp_path / "n.npy"))
     assert options.norms_name == "n"
 
 
@@ -241,7 +249,7 @@ def test_norms_are_not_there_without_the_vectors(
             tmp_path / "x.npy",
             tmp_path / "y.npy",
             NormalizeOptions(verify=True),
-            norms=tmp_path / "n.npy",
+            files=FileOptions(norms=tmp_path / "n.npy"),
         )
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
 
@@ -276,7 +284,9 @@ def test_arrays_without_rows_or_components_have_norms_too(tmp_path: Path) -> Non
         np.save(tmp_path / "x.npy", np.empty(shape, "f4"))
         options = NormalizeOptions(axis=(axis,))
         source, norms = tmp_path / "x.npy", tmp_path / "n.npy"
-        normalize_file(source, tmp_path / "y.npy", options, norms=norms, overwrite=True)
+        normalize_file(
+            source, tmp_path / "y.npy", options, files=FileOptions(norms=norms, overwrite=True)
+        )
         np.testing.assert_array_equal(np.load(norms), np.zeros(expected))
 
 

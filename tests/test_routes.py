@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import OptionError
-from l2cli.io.resolve import find_route
+from l2cli.io.resolve import resolve
+from l2cli.options import FileOptions
 
 ROWS = np.arange(1, 41, dtype="f4").reshape(10, 4)
 NAMES = {"npy": "npy", "npz": "npz", "hdf5": "HDF5", "parquet": "Parquet", "arrow": "Arrow"}
@@ -50,14 +51,14 @@ def test_a_source_named_like_another_format_is_refused(
     right = f"{word}|{NAMES[word]}"
     what = rf"is ({right}).* inside, but named like {NAMES[other]}"
     with pytest.raises(OptionError, match=what) as caught:
-        find_route(source)
-    target = shlex.split(str(caught.value).partition("name the result: ")[2])[1]
+        resolve(source)
+    target = str(caught.value).partition("name the result: `destination='")[2].removesuffix("'`")
     assert target == str(tmp_path / f"x.normalized{SUFFIXES[word]}")
-    assert find_route(source, Path(target)).kind.word == word
+    assert resolve(source, Path(target)).file_format.word == word
     with pytest.raises(OptionError, match=what) as caught:
-        find_route(source, in_place=True)
+        resolve(source, files=FileOptions(in_place=True))
     old, new = shlex.split(str(caught.value).partition("rename it first: mv ")[2])
-    assert find_route(Path(old).rename(new), in_place=True).kind.word == word
+    assert resolve(Path(old).rename(new), files=FileOptions(in_place=True)).file_format.word == word
 
 
 @pytest.mark.parametrize(("word", "other"), PAIRS)
@@ -66,9 +67,9 @@ def test_the_format_that_was_asked_for_names_the_result(
 ) -> None:
     source = _save(tmp_path / f"x{SUFFIXES[other]}", word)
     for asked in (word, other):
-        route = find_route(source, destination_format=asked)
-        assert route.destination.label == str(tmp_path / f"x.normalized{SUFFIXES[asked]}")
-        assert route.kind.word == asked
+        resolution = resolve(source, files=FileOptions(destination_format=asked))
+        assert resolution.destination.label == str(tmp_path / f"x.normalized{SUFFIXES[asked]}")
+        assert resolution.file_format.word == asked
 
 
 @pytest.mark.parametrize(
@@ -77,12 +78,12 @@ def test_the_format_that_was_asked_for_names_the_result(
 def test_a_source_named_like_what_is_never_written_is_refused(tmp_path: Path, name: str) -> None:
     source = _save(tmp_path / name, "npy")
     with pytest.raises(OptionError, match=r"but named like .*; name the result") as e:
-        find_route(source)
+        resolve(source)
     stem = name.partition(".")[0]
-    target = shlex.split(str(e.value).partition("name the result: -o ")[2])[0]
+    target = str(e.value).partition("name the result: `destination='")[2].removesuffix("'`")
     assert target == str(tmp_path / f"{stem}.normalized.npy")
     with pytest.raises(OptionError, match="rename it first: mv"):
-        find_route(source, in_place=True)
+        resolve(source, files=FileOptions(in_place=True))
 
 
 @pytest.mark.parametrize("options", [{}, {"destination_format": "npy"}])
@@ -93,21 +94,46 @@ def test_nothing_plain_is_written_under_the_name_of_a_compressed_file(
     tmp_path: Path, suffix: str, program: str, options: dict[str, Any]
 ) -> None:
     source, target = _save(tmp_path / "x.npy", "npy"), tmp_path / f"y.npy{suffix}"
-    with pytest.raises(OptionError, match=rf"put a pipe behind it: -o - \| {program} > .*{suffix}"):
-        find_route(source, target, **options)
+    with pytest.raises(
+        OptionError, match=rf"put a pipe behind it: `destination='-'` \| {program} > .*{suffix}"
+    ):
+        resolve(source, target, FileOptions(**options))
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.NPY", "x.bin", "x", "x.v1.5"])
 def test_a_name_that_says_nothing_else_stays(tmp_path: Path, name: str) -> None:
     source = _save(tmp_path / name, "npy")
     expected = tmp_path / f"{source.stem}.normalized{source.suffix}"
-    assert find_route(source).destination.label == str(expected)
-    assert find_route(source, in_place=True).kind.name == "npy"
+    assert resolve(source).destination.label == str(expected)
+    assert resolve(source, files=FileOptions(in_place=True)).file_format.name == "npy"
 
 
 def test_a_format_that_was_named_is_believed_where_it_is_true(tmp_path: Path) -> None:
     source = _save(tmp_path / "x.parquet", "npy")
     with pytest.raises(OptionError, match="npy inside, but named like Parquet"):
-        find_route(source, source_format="npy")
-    assert find_route(source, source_format="npz").kind.name == "npz"  # Its reader says better.
-    assert find_route(source, tmp_path / "y.npy", source_format="npy").kind.name == "npy"
+        resolve(source, files=FileOptions(source_format="npy"))
+    assert (
+        resolve(source, files=FileOptions(source_format="npz")).file_format.name == "npz"
+    )  # Its reader says better.
+    assert (
+        resolve(source, tmp_path / "y.npy", FileOptions(source_format="npy")).file_format.name
+        == "npy"
+    )
+
+
+@pytest.mark.parametrize("destination", ["unit/", "unit"])
+def test_a_folder_takes_the_name_of_the_source(tmp_path: Path, destination: str) -> None:
+    source = _save(tmp_path / "x.npy", "npy")
+    (tmp_path / "unit").mkdir()
+    target = f"{tmp_path}/{destination}"
+    assert resolve(source, target).destination.label == str(tmp_path / "unit" / "x.npy")
+    options = FileOptions(destination_format="parquet")
+    label = resolve(source, target, options).destination.label
+    assert label == str(tmp_path / "unit" / "x.parquet")
+    with (
+        source.open("rb", buffering=0) as stream,
+        pytest.raises(OptionError, match="is a folder; name a file for standard input"),
+    ):
+        resolve(stream, target)
+    with pytest.raises(OptionError, match="`destination` is empty"):
+        resolve(source, "")

@@ -46,9 +46,11 @@ def test_a_name_that_contains_a_preferred_one_comes_second() -> None:
 
 
 def test_several_are_listed_with_what_to_type() -> None:
-    with pytest.raises(SelectionError, match=r"holds 2 arrays .* -s 'X' or -s 'obsm/X_pca'"):
+    with pytest.raises(
+        SelectionError, match=r"holds 2 arrays .* `select='X'` or `select='obsm/X_pca'`"
+    ):
         _select([_array("X"), _array("obsm/X_pca")])
-    with pytest.raises(SelectionError, match=r"-s 'a/emb' or -s 'b/emb'"):
+    with pytest.raises(SelectionError, match=r"`select='a/emb'` or `select='b/emb'`"):
         _select([_array("a/emb"), _array("b/emb"), _array("X")])
 
 
@@ -131,5 +133,7 @@ def test_the_name_of_a_temporary_file_of_ours_tells_nothing() -> None:
 
 def test_one_option_takes_the_vectors_of_a_file_with_one_dataset_for_each() -> None:
     arrays = [_array(name, rank=1) for name in ("P1", "P2", "P3")]
-    with pytest.raises(SelectionError, match=r"name it: -s 'P1'; -s '\*' takes all of them"):
+    with pytest.raises(
+        SelectionError, match=r"name it: `select='P1'`; `select='\*'` takes all of them"
+    ):
         _select(arrays)

@@ -13,8 +13,8 @@ import pytest
 
 from l2cli.checking.check import check
 from l2cli.errors import NoArrayError
+from l2cli.io.families import families_of
 from l2cli.io.store_state import FILE_NAME
-from l2cli.io.survey import families_of
 from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.run import StoreProgress, StoreReport, normalize_store
 from tests.reference import worst_ulp
@@ -218,7 +218,7 @@ def test_a_folder_in_which_nothing_is_normalized_is_an_error(tmp_path: Path) -> 
     with pytest.raises(NoArrayError, match="no file of it holds an array to normalize"):
         _run(store)
     np.save(store / "boxes.npy", ROWS[:, :4])
-    with pytest.raises(NoArrayError, match=r"boxes\.npy .*something else \(boxes\).*-s '\*'"):
+    with pytest.raises(NoArrayError, match=r"boxes\.npy .*something else \(boxes\).*`select='\*'`"):
         _run(store)
     assert not store.with_name("store.normalized").exists()
     report, _ = _run(store, select=("*",))

@@ -17,6 +17,7 @@ from l2cli.checking.check import check
 from l2cli.errors import DestinationError, FormatError, OptionError, SourceError
 from l2cli.io.inspection import inspect_file
 from l2cli.normalization.file import normalize_file
+from l2cli.options import FileOptions
 from tests.commands import PROGRAM
 from tests.reference import worst_ulp
 
@@ -101,7 +102,7 @@ def test_a_stream_is_not_replaced(tmp_path: Path, fifo: Path) -> None:
     for in_place in (True, False):
         _beside(lambda: fifo.write_bytes(_npy()))
         with pytest.raises(OptionError, match="a stream can't be replaced and has no name"):
-            normalize_file(fifo, in_place=in_place)
+            normalize_file(fifo, files=FileOptions(in_place=in_place))
 
 
 def test_devices_and_descriptors_that_are_not_open(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from l2cli.formats.npy.reader import NpyWriter
 from l2cli.formats.registry import by_word
 from l2cli.normalization.file import normalize_file
 from l2cli.normalization.verification import verify
-from l2cli.options import NormalizeOptions, StoreOptions
+from l2cli.options import FileOptions, NormalizeOptions, StoreOptions
 from l2cli.report import Counts
 from l2cli.store.run import normalize_store
 from tests.commands import l2norm
@@ -122,7 +122,7 @@ def test_what_is_unit_is_copied_to_the_byte(tmp_path: Path) -> None:
 def test_in_place_it_is_left(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", _unit())
     before = (tmp_path / "x.npy").stat()
-    report = normalize_file(tmp_path / "x.npy", options=IF_NEEDED, in_place=True)
+    report = normalize_file(tmp_path / "x.npy", options=IF_NEEDED, files=FileOptions(in_place=True))
     after = (tmp_path / "x.npy").stat()
     assert report.already_unit == "left"
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

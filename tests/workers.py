@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from l2cli.arrays import ArraySpec, Batch, windows
-from l2cli.engine.normalizer import make_normalizer
-from l2cli.graph.backends.load import import_keras, load_backend
+from l2cli.engine.array import normalize_array
+from l2cli.graph.backends.load import import_keras
 from l2cli.options import NormalizeOptions
 from l2cli.store.task import run_shard
 
@@ -35,8 +34,8 @@ class BackendProcess:
 
     def run(self, array: Array, **options: Any) -> tuple[Array, Counts]:
         """Return ``array`` normalized under ``options``, and the counts."""
-        wishes = NormalizeOptions(backend=self.name, **options)  # type: ignore[arg-type]
-        return self._pool.submit(normalize_array, array, wishes).result()
+        checked = NormalizeOptions(backend=self.name, device="cpu", **options)  # type: ignore[arg-type]
+        return self._pool.submit(normalize_array, array, checked).result()
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return ``function(*arguments)``, called where Keras runs on the backend."""
@@ -52,22 +51,6 @@ class Here:
     def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
         for task in tasks:
             yield task, run_shard(task)
-
-
-def normalize_array(array: Array, options: NormalizeOptions) -> tuple[Array, Counts]:
-    """Take ``array`` through a Normalizer in batches, as a file's rows are taken."""
-    spec = ArraySpec("", array.shape, array.dtype.name)
-    size = options.batch_size or max(1, len(array))
-
-    def read() -> Any:
-        return (Batch(spec, array[i:j], i) for i, j in windows(len(array), size))
-
-    normalizer = make_normalizer(
-        spec, options.output(spec), options, lambda: load_backend(options.backend, "cpu")
-    )
-    normalizer.measure(read)
-    parts = [normalizer.normalize(batch).rows for batch in read()]
-    return np.concatenate(parts), normalizer.counts
 
 
 def _call(backend: str, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:

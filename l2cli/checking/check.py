@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from l2cli.checking.array import TOLERANCES, ArrayRun
 from l2cli.checking.inputs import label, list_inputs
 from l2cli.checking.result import CheckReport, FileCheck
 from l2cli.checking.statistics import Tally
+from l2cli.engine.backend import LazyBackend
 from l2cli.engine.pipeline import read_ahead
 from l2cli.errors import (
     BackendError,
@@ -25,8 +26,7 @@ from l2cli.errors import (
     SourceError,
 )
 from l2cli.formats.registry import full_suffix, may_hold_vectors
-from l2cli.graph.backends.load import begin_loading, load_backend
-from l2cli.io.selection import select
+from l2cli.io.selection import Selection, select
 from l2cli.io.store_state import unfinished
 from l2cli.options import CheckOptions
 from l2cli.text import brief, suffixes_text
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from l2cli.checking.inputs import Input, Inputs
     from l2cli.filesystem.buffered_stream import Readable
     from l2cli.formats.base import Reader
-    from l2cli.io.survey import ShardChoice
+    from l2cli.io.store_choice import ShardChoice
 
     Progress = Callable[[int, int], None]
-    Choose = Callable[[Reader], list[ArraySpec]]
+    Choose = Callable[[Reader], Selection]
 
 
 def check(
@@ -131,7 +131,7 @@ class _Run:
         self._total = num_bytes
         self._done = 0
         self._progress = progress or (lambda done, total: None)
-        self._backend = cache(partial(load_backend, options.backend, options.device))
+        self._backend = LazyBackend(options.backend, options.device)
 
     def check(self, each: Input, *, is_alone: bool) -> FileCheck | None:
         """Return what was found in one input; ``None`` for a file of a folder without an array."""
@@ -151,16 +151,17 @@ class _Run:
 
     def _check(self, each: Input) -> FileCheck:
         source, options = each.source(), self._options
-        file = FileCheck(each.label, each.named, source.kind.name)
+        file = FileCheck(each.label, each.named, source.file_format.name)
         advance = partial(self._advance, each.num_bytes)
         choose = partial(self._choose, choice=each.choice)
         with contextlib.ExitStack() as stack:
-            begin_loading(options.backend, options.device)
+            self._backend.begin_loading()
             if each.before is None:
                 reader = stack.enter_context(
                     source.opened(options.reading, partial(self._must_seek, choose))
                 )
-                runs = [self._run(array) for array in choose(reader)]
+                selection = choose(reader)
+                runs = [self._run(array) for array in selection]
                 self._read(reader, runs, _ByteCount(runs, advance))
             else:
                 original = each.before.source()
@@ -168,12 +169,13 @@ class _Run:
                 must_seek = partial(self._has_several, choose)
                 old = stack.enter_context(original.opened(options.reading, must_seek))
                 reader = stack.enter_context(source.opened(options.reading, must_seek))
-                pairs = self._pair(choose(old), choose(reader))
+                selection = choose(reader)
+                pairs = self._pair(choose(old).arrays, selection.arrays)
                 runs = [run for _, run in pairs]
                 self._read_both(old, reader, pairs, _ByteCount(runs, advance))
                 original.check_unchanged()
             source.check_unchanged()
-            file.notes = list(dict.fromkeys(reader.notes))
+            file.notes = [*reader.notes, *selection.notes]
         for run in runs:
             self.tally += run.tally
             file.arrays.append(run.result())
@@ -189,7 +191,7 @@ class _Run:
             allow_zero=options.allow_zero,
         )
 
-    def _choose(self, reader: Reader, choice: ShardChoice | None) -> list[ArraySpec]:
+    def _choose(self, reader: Reader, choice: ShardChoice | None) -> Selection:
         options = self._options.selecting
         chosen = choice.select(reader, options) if choice else select(reader, options.select)
         for array in chosen:
@@ -207,7 +209,9 @@ class _Run:
     def _has_several(self, choose: Choose, reader: Reader) -> bool:
         return len(choose(reader)) > 1
 
-    def _pair(self, old: list[ArraySpec], new: list[ArraySpec]) -> list[tuple[ArraySpec, ArrayRun]]:
+    def _pair(
+        self, old: Sequence[ArraySpec], new: Sequence[ArraySpec]
+    ) -> list[tuple[ArraySpec, ArrayRun]]:
         """Return each array with what it was made of: by name, unless there is one of each."""
         runs = [self._run(array) for array in new]
         if any(run.spans for run in runs):

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from l2cli.errors import OptionError
 from l2cli.filesystem.walk import list_folder
 from l2cli.formats.registry import by_suffix, by_word
-from l2cli.io.source import STANDARD_INPUT, find_source
-from l2cli.io.survey import families_of, survey_files
+from l2cli.io.families import families_of
+from l2cli.io.resolve import find_source
+from l2cli.io.source import STANDARD_INPUT
+from l2cli.io.survey import survey_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from l2cli.filesystem.buffered_stream import Readable
     from l2cli.filesystem.walk import FoundFile
     from l2cli.io.source import Source
-    from l2cli.io.survey import ShardChoice
+    from l2cli.io.store_choice import ShardChoice
     from l2cli.options import NormalizeOptions
 
 

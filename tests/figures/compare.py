@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 from sklearn.preprocessing import normalize as sklearn_normalize
 
+from l2cli.engine.array import normalize_array
 from l2cli.options import NormalizeOptions
 from tests.reference import worst_ulp
-from tests.workers import normalize_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import pytest
 from l2cli.checking.check import check
 from l2cli.errors import SourceError
 from l2cli.normalization.file import normalize_file
-from l2cli.options import CheckOptions, NormalizeOptions
+from l2cli.options import CheckOptions, FileOptions, NormalizeOptions
 from tests.commands import l2norm
 
 if TYPE_CHECKING:
@@ -69,9 +69,11 @@ def test_the_axis_is_asked_for(
     )
     for options in (NormalizeOptions(), NormalizeOptions(select=("embedding",), truncate_dim=2)):
         with pytest.raises(SourceError, match=expected):
-            normalize_file(source, tmp_path / "y.mat", options, source_format="hdf5")
+            normalize_file(
+                source, tmp_path / "y.mat", options, files=FileOptions(source_format="hdf5")
+            )
         with pytest.raises(SourceError, match=expected):
-            normalize_file(source, tmp_path / "y.npy", options, dry_run=True)
+            normalize_file(source, tmp_path / "y.npy", options, files=FileOptions(dry_run=True))
     with pytest.raises(SourceError, match=expected):
         check([source])
     assert not (tmp_path / "y.mat").exists()

@@ -13,7 +13,7 @@ from l2cli.checking.check import check
 from l2cli.errors import SelectionError
 from l2cli.io.inspection import inspect_file
 from l2cli.normalization.file import normalize_file
-from l2cli.options import CheckOptions, NormalizeOptions
+from l2cli.options import CheckOptions, NormalizeOptions, OpenOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,7 @@ def test_the_working_directory_does_not(tmp_path: Path, how: str) -> None:
         normalized(source, tmp_path / "y.h5")
     with pytest.raises(SelectionError, match=expected):
         check([source], CheckOptions(allow_external=True))
-    (array,) = inspect_file(source, allow_external=True).arrays
+    (array,) = inspect_file(source, OpenOptions(allow_external=True)).arrays
     assert "is missing" in array.reason
 
 

@@ -12,7 +12,7 @@ import pytest
 from l2cli.checking.check import check
 from l2cli.errors import DestinationError, RowError, SelectionError
 from l2cli.normalization.file import normalize_file
-from l2cli.options import CheckOptions, NormalizeOptions
+from l2cli.options import CheckOptions, FileOptions, NormalizeOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ def test_a_missing_component_is_a_null_component(
     rows = rows_with(-999, [2])
     rows[4], rows[4, 1] = 2, -999
     source = save(tmp_path / "x.h5", rows, attributes)
-    with pytest.raises(RowError, match="row 4 holds a null component; mend it, or let it pass"):
+    with pytest.raises(RowError, match="row 4 holds a null component; correct it, or let it pass"):
         normalize_file(source, tmp_path / "y.h5")
     assert not (tmp_path / "y.h5").exists()
     options = NormalizeOptions(nonfinite=nonfinite, verify=True)
@@ -228,7 +228,9 @@ def test_null_rows_in_other_formats(tmp_path: Path) -> None:
 def test_norms_of_null_rows_are_nan(tmp_path: Path) -> None:
     rows = rows_with(-999, [0, 3])
     source = save(tmp_path / "x.h5", rows, {"_FillValue": np.float32(-999)})
-    normalize_file(source, tmp_path / "y.h5", NormalizeOptions(), norms=tmp_path / "n.npy")
+    normalize_file(
+        source, tmp_path / "y.h5", NormalizeOptions(), files=FileOptions(norms=tmp_path / "n.npy")
+    )
     norms = np.load(tmp_path / "n.npy")
     assert np.flatnonzero(np.isnan(norms)).tolist() == [0, 3]
     live = np.delete(rows, [0, 3], 0).astype("f8")

@@ -15,7 +15,7 @@ from l2cli.formats.arrow.datasets import with_types
 from l2cli.formats.parquet.summary import rewrite_summary
 from l2cli.formats.registry import detect, open_reader
 from l2cli.normalization.file import normalize_file
-from l2cli.options import NormalizeOptions
+from l2cli.options import FileOptions, NormalizeOptions
 from tests.formats.doubling import double
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def test_a_vector_is_named_by_its_row(tmp_path: Path, suffix: str) -> None:
     source = save(tmp_path / f"x.{suffix}", pa.table({"emb": pa.array(rows, fixed(None, None))}))
     with pytest.raises(RowError, match="array 'emb', row 4 holds NaN or Inf"):
         normalize_file(source, tmp_path / f"y.{suffix}")
-    with pytest.raises(SourceError, match="a vector lies along the last axis alone; use --axis -1"):
+    with pytest.raises(SourceError, match="a vector lies along the last axis alone; use `axis=-1`"):
         normalize_file(source, tmp_path / f"y.{suffix}", NormalizeOptions(axis=(1,)))
 
 
@@ -316,12 +316,14 @@ def test_norms_of_several_vectors_a_row(tmp_path: Path, suffix: str) -> None:
     """They are kept where the type says how many a row has."""
     norms = tmp_path / "norms.npy"
     source = save(tmp_path / f"x.{suffix}", pa.table({"emb": matrices(fixed(2, 3), [2] * 6)}))
-    normalize_file(source, tmp_path / f"y.{suffix}", norms=norms)
+    normalize_file(source, tmp_path / f"y.{suffix}", files=FileOptions(norms=norms))
     rows = np.array(load(source)["emb"].to_pylist(), "f8")
     np.testing.assert_allclose(np.load(norms), np.linalg.norm(rows, axis=2), rtol=1e-6)
     source = save(tmp_path / f"z.{suffix}", pa.table({"emb": matrices(fixed(None, 3), [2] * 6)}))
     with pytest.raises(OptionError, match="'emb' has several vectors a row, not as many in each"):
-        normalize_file(source, tmp_path / f"w.{suffix}", norms=tmp_path / "other.npy")
+        normalize_file(
+            source, tmp_path / f"w.{suffix}", files=FileOptions(norms=tmp_path / "other.npy")
+        )
     assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["n", "x", "y", "z"]
 
 

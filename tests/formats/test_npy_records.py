@@ -152,7 +152,7 @@ def test_a_field_of_another_dtype_and_fewer_components(
 def test_two_fields_at_once(tmp_path: Path) -> None:
     records = _records([("a", "<f4", (5,)), ("id", "i4"), ("b", "<f8", (4,))])
     source = _save(tmp_path / "x.npy", records)
-    with pytest.raises(SelectionError, match="-s 'a' or -s 'b'"):
+    with pytest.raises(SelectionError, match="`select='a'` or `select='b'`"):
         normalize_file(source)
     options = NormalizeOptions(select=("a", "b"), batch_size=4)
     normalize_file(source, tmp_path / "y.npy", options)

@@ -13,7 +13,7 @@ from l2cli.errors import FormatError, NoArrayError, SelectionError
 from l2cli.formats.npy.reader import NpyReader
 from l2cli.io.inspection import inspect_file
 from l2cli.normalization.file import normalize_file
-from l2cli.options import NormalizeOptions
+from l2cli.options import FileOptions, NormalizeOptions
 from tests.formats.doubling import double
 from tests.reference import worst_ulp
 
@@ -78,7 +78,7 @@ def test_all_are_normalized_where_all_are_chosen(
 def test_none_is_taken_unasked(tmp_path: Path) -> None:
     source = _save(tmp_path / "x.npy", *_arrays())
     for act in (normalize_file, lambda path: check([path])):
-        with pytest.raises(SelectionError, match="-s 'arr_0' or -s 'arr_1'"):
+        with pytest.raises(SelectionError, match="`select='arr_0'` or `select='arr_1'`"):
             act(source)
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
     found = [(array.name, array.shape, array.chosen) for array in inspect_file(source).arrays]
@@ -111,7 +111,7 @@ def test_in_place_and_along_axis_0(tmp_path: Path) -> None:
     arrays = _arrays()
     source = _save(tmp_path / "x.npy", *arrays)
     options = NormalizeOptions(select=("*",), axis=(0,), batch_size=7, verify=True)
-    normalize_file(source, options=options, in_place=True)
+    normalize_file(source, options=options, files=FileOptions(in_place=True))
     found, _ = _load(source.read_bytes())
     for array, result in zip(arrays, found, strict=True):
         np.testing.assert_allclose(result, _unit(array, axis=0), rtol=1e-6)
@@ -121,7 +121,9 @@ def test_norms_are_kept_of_one(tmp_path: Path) -> None:
     arrays = _arrays()
     source = _save(tmp_path / "x.npy", *arrays)
     target, norms = tmp_path / "y.npy", tmp_path / "norms.npy"
-    normalize_file(source, target, NormalizeOptions(select=("arr_1",)), norms=norms)
+    normalize_file(
+        source, target, NormalizeOptions(select=("arr_1",)), files=FileOptions(norms=norms)
+    )
     expected = np.linalg.norm(arrays[1].astype("f8"), axis=1)
     np.testing.assert_allclose(np.load(norms), expected, rtol=1e-12)
 
