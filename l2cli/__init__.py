@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from l2cli.graph.models import build_model
     from l2cli.io.inspection import Inspection, inspect_file
     from l2cli.normalization.file import normalize_file
-    from l2cli.options import CheckOptions, FileOptions, NormalizeOptions, StoreOptions
+    from l2cli.options import CheckOptions, FileOptions, NormalizeOptions, OpenOptions, StoreOptions
     from l2cli.report import Report
     from l2cli.store.run import StoreReport, normalize_store
 
@@ -49,6 +49,7 @@ __all__ = [
     "L2Normalization",
     "NoArrayError",
     "NormalizeOptions",
+    "OpenOptions",
     "OptionError",
     "OtherArraysError",
     "Report",
@@ -79,6 +80,7 @@ _HOMES = {
     "L2Normalization": "graph.layers",
     "NoArrayError": "errors",
     "NormalizeOptions": "options",
+    "OpenOptions": "options",
     "OptionError": "errors",
     "OtherArraysError": "errors",
     "Report": "report",

@@ -212,7 +212,7 @@ def _check_room(folder: Path, num_bytes: int) -> None:
     if free < needed:
         raise DestinationError(
             f"{folder} has room for {free / 1e6:,.1f} MB, and this takes {needed / 1e6:,.1f}; "
-            "choose a smaller --size or another folder"
+            "choose a smaller `num_bytes` or another folder"
         )
 
 

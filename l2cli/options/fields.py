@@ -53,7 +53,7 @@ def option(
 
 
 @cache
-def types_of(options: type[Any]) -> dict[str, Any]:
+def types_of(options: Any) -> dict[str, Any]:
     """Return the type of each field of a class of options, by name."""
     return get_type_hints(options)
 
@@ -139,6 +139,7 @@ def _is_positive(value: Any) -> bool:
 
 
 def check_axis(axes: tuple[int, ...] | None) -> None:
+    """Refuse axes that are none, no integers, or named twice."""
     if axes is None:
         return
     if not axes:

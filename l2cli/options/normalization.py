@@ -288,7 +288,7 @@ class CheckOptions:
         return replace(self.reading, dtype="same")
 
 
-def described(options: type[Any]) -> dict[str, Field[Any]]:
+def described(options: Any) -> dict[str, Field[Any]]:
     """Return the fields of a class of options, each with the text that explains it.
 
     A field of :class:`CheckOptions` without one means what it means in :class:`NormalizeOptions`.

@@ -136,7 +136,7 @@ def test_vectors_that_find_no_room_are_an_error(folder: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["check", "no.npy", "--json"], 3, "no.npy can't be read: No such file or directory"),
-        (["normalize", "x.npy", "--epsilon", "-1", "--json"], 2, "epsilon is -1.0, expected a "),
+        (["normalize", "x.npy", "--epsilon", "-1", "--json"], 2, "--epsilon is -1.0, expected a"),
     ],
 )
 def test_the_first_error_keeps_its_exit_code(

@@ -35,7 +35,8 @@ LAYERS = {
     "cli": """
         commands
         stores command
-        guard options errors
+        child summaries tables
+        guard options errors streams
         progress
         log_lines
         terminal

@@ -40,6 +40,7 @@ def test_the_public_names_are_these() -> None:
         "L2Normalization",
         "NoArrayError",
         "NormalizeOptions",
+        "OpenOptions",
         "OptionError",
         "OtherArraysError",
         "Report",
@@ -97,7 +98,7 @@ report: l2cli.Report = l2cli.normalize_file("x.npy", "y.npy", options)
 stores = l2cli.StoreOptions(jobs=2, overwrite=files.overwrite)
 store: l2cli.StoreReport = l2cli.normalize_store([Path("a")], Path("b"), options, stores)
 checked: l2cli.CheckReport = l2cli.check([Path("x.npy")], l2cli.CheckOptions(tolerance=1e-3))
-inspection: l2cli.Inspection = l2cli.inspect_file("x.npy")
+inspection: l2cli.Inspection = l2cli.inspect_file("x.npy", l2cli.OpenOptions())
 exported = l2cli.export_model("x.keras", (4,))
 model = l2cli.build_model((4,))
 layer = l2cli.L2Normalization()

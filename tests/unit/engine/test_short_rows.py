@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from l2cli.store.run import StoreReport
 
 Array = np.ndarray[Any, Any]
-NOTE = "100 rows are shorter than 1e-6 and did not become unit; --epsilon 0 makes them unit"
+PRINTED = "100 rows are shorter than 1e-6 and did not become unit; --epsilon 0 makes them unit"
+NOTE = PRINTED.replace("--epsilon 0", "`epsilon=0`")
 
 
 def _rows(num_short: int = 100, norm: float = 1e-8, dtype: str = "f4") -> Array:
@@ -95,11 +96,11 @@ def test_the_command_says_it_even_if_it_is_to_be_quiet(tmp_path: Path) -> None:
     done = l2norm("normalize", "x.npy", cwd=tmp_path)
     assert (done.code, done.out) == (0, "")
     assert "200 × 8 float32 (100 too short to become unit); " in done.err
-    assert done.err.endswith(f"note: {NOTE}\n")
+    assert done.err.endswith(f"note: {PRINTED}\n")
     done = l2norm("normalize", "x.npy", "-q", "-o", "q.npy", cwd=tmp_path)
-    assert (done.code, done.out, done.err) == (0, "", f"l2norm: q.npy: {NOTE}\n")
+    assert (done.code, done.out, done.err) == (0, "", f"l2norm: q.npy: {PRINTED}\n")
     done = l2norm("normalize", "x.npy", "--json", "-o", "j.npy", cwd=tmp_path)
-    assert json.loads(done.out)["notes"] == [NOTE]
+    assert json.loads(done.out)["notes"] == [PRINTED]
     assert done.err == ""
 
 
@@ -142,8 +143,8 @@ def test_the_command_says_it_of_a_store_even_if_it_is_to_be_quiet(tmp_path: Path
     (tmp_path / "store").mkdir()
     np.save(tmp_path / "store" / "a.npy", _rows())
     done = l2norm("normalize", "store", "-q", "-o", "q", cwd=tmp_path)
-    assert (done.code, done.out, done.err) == (0, "", f"l2norm: q: a.npy: {NOTE}\n")
+    assert (done.code, done.out, done.err) == (0, "", f"l2norm: q: a.npy: {PRINTED}\n")
     done = l2norm("normalize", "store", "--json", "-o", "j", cwd=tmp_path)
     shard, summary = map(json.loads, done.out.splitlines())
-    assert shard["notes"] == [NOTE]
-    assert summary["summary"]["notes"] == [f"a.npy: {NOTE}"]
+    assert shard["notes"] == [PRINTED]
+    assert summary["summary"]["notes"] == [f"a.npy: {PRINTED}"]
