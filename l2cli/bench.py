@@ -17,7 +17,7 @@ from l2cli.errors import BackendError, DestinationError, L2NormError, OptionErro
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import is_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
-from l2cli.formats.registry import by_word, new_file_writer
+from l2cli.formats.registry import by_name, new_file_writer
 from l2cli.graph.backends.load import BACKENDS, choose_backend, is_installed
 from l2cli.options import NormalizeOptions
 from l2cli.runtime.processors import num_processors
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 DIM = 768
 COPY = "copy"
-FORMATS = tuple(map(by_word, ("npy", "npz", "hdf5", "parquet", "arrow")))
+FORMATS = tuple(map(by_name, ("npy", "npz", "hdf5", "parquet", "arrow")))
 DTYPES = ("float16", "float32", "float64")
 _MIN_RUNS, _MAX_RUNS = 2, 6
 """Of each file on each backend; the first compiles, and doesn't count."""
@@ -184,7 +184,7 @@ def run_bench(
                 tell(index * _MAX_RUNS + len(turns))
             medians = {name: statistics.median(turn[name] for turn in turns[1:]) for name in runs}
             size = source.stat().st_size
-            report.speeds.append(Speed(kind.name, dtype, size, len(turns) - 1, medians))
+            report.speeds.append(Speed(kind.title, dtype, size, len(turns) - 1, medians))
     return report
 
 

@@ -53,11 +53,11 @@ def test_a_source_named_like_another_format_is_refused(
         find_route(source)
     target = shlex.split(str(caught.value).partition("name the result: ")[2])[1]
     assert target == str(tmp_path / f"x.normalized{SUFFIXES[word]}")
-    assert find_route(source, Path(target)).kind.word == word
+    assert find_route(source, Path(target)).kind.name == word
     with pytest.raises(OptionError, match=what) as caught:
         find_route(source, in_place=True)
     old, new = shlex.split(str(caught.value).partition("rename it first: mv ")[2])
-    assert find_route(Path(old).rename(new), in_place=True).kind.word == word
+    assert find_route(Path(old).rename(new), in_place=True).kind.name == word
 
 
 @pytest.mark.parametrize(("word", "other"), PAIRS)
@@ -68,7 +68,7 @@ def test_the_format_that_was_asked_for_names_the_result(
     for asked in (word, other):
         route = find_route(source, destination_format=asked)
         assert route.destination.label == str(tmp_path / f"x.normalized{SUFFIXES[asked]}")
-        assert route.kind.word == asked
+        assert route.kind.name == asked
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ class Format:
 
     Attributes
     ----------
+    name
+        What callers call it: ``npy``. Both forms of Arrow have one name.
+    title
+        What messages call it: ``HDF5``.
     magic
         What its files begin with, one of these.
     reader
@@ -55,6 +59,7 @@ class Format:
     """
 
     name: str
+    title: str
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
     reader: str
@@ -69,12 +74,7 @@ class Format:
     needs_name: bool = False
     numbers_arrays: bool = False
 
-    @property
-    def word(self) -> str:
-        """What ``--from`` and ``--to`` call it. Both forms of Arrow have one word."""
-        return self.name.partition(" ")[0].lower()
-
-    def names(self, path: Path) -> bool:
+    def matches_suffix(self, path: Path) -> bool:
         """Whether the suffix of ``path`` is one of its own."""
         return path.suffix.lower() in self.suffixes
 
@@ -82,6 +82,7 @@ class Format:
 _ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
 FORMATS = (
     Format(
+        "npy",
         "npy",
         (".npy",),
         (b"\x93NUMPY",),
@@ -95,6 +96,7 @@ FORMATS = (
     ),
     Format(
         "npz",
+        "npz",
         (".npz",),
         (b"PK\x03\x04", b"PK\x05\x06"),
         "npz.reader:NpzReader",
@@ -103,6 +105,7 @@ FORMATS = (
         extend="npz.create:add_member",
     ),
     Format(
+        "hdf5",
         "HDF5",
         (".h5", ".hdf5", ".hdf", ".h5ad", ".he5"),
         (b"\x89HDF\r\n\x1a\n",),
@@ -114,6 +117,7 @@ FORMATS = (
         needs_name=True,
     ),
     Format(
+        "parquet",
         "Parquet",
         (".parquet", ".pq", ".parq"),
         (b"PAR1", b"PARE"),
@@ -125,6 +129,7 @@ FORMATS = (
         is_table=True,
     ),
     Format(
+        "arrow",
         "Arrow",
         (".arrow", ".feather", ".ipc"),
         (b"ARROW1",),
@@ -137,6 +142,7 @@ FORMATS = (
         is_table=True,
     ),
     Format(
+        "arrow",
         "Arrow stream",
         (".arrows", ".arrow", ".ipc"),
         (_ARROW_STREAM_MAGIC,),
@@ -149,7 +155,7 @@ FORMATS = (
         is_table=True,
     ),
 )
-WORDS = tuple(dict.fromkeys(kind.word for kind in FORMATS))
+NAMES = tuple(dict.fromkeys(file_format.name for file_format in FORMATS))
 
 _HARMLESS_SUFFIXES = (
     ".bib .cfg .crc .css .gif .gitattributes .htm .html .ini .ipynb .jpeg .jpg .js .lock .log .md "
@@ -180,14 +186,16 @@ def detect(path: Path) -> Format:
             raise SourceError(f"{path} is {what}; expected a file")
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
-            for kind in FORMATS:
-                if start.startswith(kind.magic) or (kind.name == "HDF5" and _has_user_block(file)):
-                    return kind
+            for file_format in FORMATS:
+                if start.startswith(file_format.magic) or (
+                    file_format.name == "hdf5" and _has_user_block(file)
+                ):
+                    return file_format
         named = by_suffix(path)
         what = describe(start, path, is_npy=named is not None and named.name == "npy")
     except OSError as exc:
         raise SourceError(f"{path} can't be read: {exc.strerror or exc}") from exc
-    name = f"named like {named.name}, but " if named else ""
+    name = f"named like {named.title}, but " if named else ""
     raise FormatError(f"{path} is {name}{what or _unknown(start)}")
 
 
@@ -200,25 +208,25 @@ def detect_stream(stream: BufferedStream, label: str) -> Format:
         Where it is of no format that can be read; the message says what it seems to be.
     """
     start = stream.peek(_START_BYTES)
-    for kind in FORMATS:
-        if start.startswith(kind.magic):
-            return kind
+    for file_format in FORMATS:
+        if start.startswith(file_format.magic):
+            return file_format
     what = describe(start) or f"{_unknown(start)}, or its format with --from"
     raise FormatError(f"{label} is {what}")
 
 
-def by_word(word: str) -> Format:
-    """Return the format that ``--from`` and ``--to`` call ``word``.
+def by_name(name: str) -> Format:
+    """Return the format that is called ``name``.
 
     Raises
     ------
     OptionError
-        Where they call none so.
+        Where none is called so.
     """
-    for kind in FORMATS:
-        if kind.word == word.lower():
-            return kind
-    raise OptionError(f"'{word}' is no format; expected {', '.join(WORDS)}")
+    for file_format in FORMATS:
+        if file_format.name == name.lower():
+            return file_format
+    raise OptionError(f"'{name}' is no format; expected {', '.join(NAMES)}")
 
 
 def by_suffix(path: Path) -> Format | None:
@@ -226,7 +234,7 @@ def by_suffix(path: Path) -> Format | None:
 
     Of two that have it, the first: ``.arrow`` stands for a file, though many are streams.
     """
-    return next((kind for kind in FORMATS if kind.names(path)), None)
+    return next((file_format for file_format in FORMATS if file_format.matches_suffix(path)), None)
 
 
 def full_suffix(name: str) -> str:
@@ -244,8 +252,10 @@ def may_hold_vectors(name: str, num_bytes: int) -> bool:
     return suffix not in _TEXT_SUFFIXES or num_bytes >= _SMALL_BYTES
 
 
-def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat16: bool) -> Reader:
-    """Open ``path`` as a file of ``kind``.
+def open_reader(
+    path: Path, file_format: Format, *, allow_external: bool, assume_bfloat16: bool
+) -> Reader:
+    """Open ``path`` as a file of ``file_format``.
 
     Parameters
     ----------
@@ -260,15 +270,20 @@ def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat
         Where the file isn't what it claims to be, is damaged, or is cut off.
     """
     options = {"allow_external": allow_external, "assume_bfloat16": assume_bfloat16}
-    reader = _load(kind.reader)
-    opened: Reader = reader(path, **{key: options[key] for key in kind.parameters})
+    reader = _load(file_format.reader)
+    opened: Reader = reader(path, **{key: options[key] for key in file_format.parameters})
     return opened
 
 
 def open_stream_reader(
-    stream: BufferedStream, label: str, kind: Format, *, allow_external: bool, assume_bfloat16: bool
+    stream: BufferedStream,
+    label: str,
+    file_format: Format,
+    *,
+    allow_external: bool,
+    assume_bfloat16: bool,
 ) -> Reader | None:
-    """Open a stream of ``kind`` to be read front to back; ``None`` where that can't be.
+    """Open a stream of ``file_format`` to be read front to back; ``None`` where that can't be.
 
     Parameters
     ----------
@@ -277,22 +292,25 @@ def open_stream_reader(
     allow_external, assume_bfloat16
         As for :func:`open_reader`.
     """
-    if not kind.stream_reader or stream.peek(len(kind.stream_magic)) != kind.stream_magic:
+    if (
+        not file_format.stream_reader
+        or stream.peek(len(file_format.stream_magic)) != file_format.stream_magic
+    ):
         return None
     options = {"allow_external": allow_external, "assume_bfloat16": assume_bfloat16}
-    reader = _load(kind.stream_reader)
-    opened: Reader = reader(stream, label, **{key: options[key] for key in kind.parameters})
+    reader = _load(file_format.stream_reader)
+    opened: Reader = reader(stream, label, **{key: options[key] for key in file_format.parameters})
     return opened
 
 
-def new_file_writer(kind: Format) -> type[NewFileWriter]:
-    """Return the class that writes files of ``kind`` that are like no source."""
-    writer: type[NewFileWriter] = _load(kind.create)
+def new_file_writer(file_format: Format) -> type[NewFileWriter]:
+    """Return the class that writes files of ``file_format`` that are like no source."""
+    writer: type[NewFileWriter] = _load(file_format.create)
     return writer
 
 
-def extend(path: Path, kind: Format, name: str, norms: Path) -> None:
-    """Add to a file of ``kind`` the norms that the rows of one of its arrays had.
+def extend(path: Path, file_format: Format, name: str, norms: Path) -> None:
+    """Add to a file of ``file_format`` the norms that the rows of one of its arrays had.
 
     Parameters
     ----------
@@ -311,7 +329,7 @@ def extend(path: Path, kind: Format, name: str, norms: Path) -> None:
     # Mapped where it is large: it is our own, so nobody cuts it off meanwhile.
     values = np.load(norms, mmap_mode="r" if norms.stat().st_size > _SMALL_BYTES else None)
     try:
-        _load(kind.extend)(path, name, values)
+        _load(file_format.extend)(path, name, values)
     except OSError as exc:
         raise DestinationError(f"{path} can't be written: {exc.strerror or exc}") from exc
 

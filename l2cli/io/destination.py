@@ -135,7 +135,7 @@ class StreamDestination(Destination):
     def check(self, kind: Format) -> None:
         if not kind.pipes:
             raise OptionError(
-                f"{kind.name} can't be written to a pipe, because it isn't written front to back; "
+                f"{kind.title} can't be written to a pipe, because it isn't written front to back; "
                 f"name a file with -o FILE{kind.suffixes[0]}"
             )
 

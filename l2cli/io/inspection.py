@@ -171,7 +171,7 @@ def _inspect(path: Path, options: NormalizeOptions, choice: ShardChoice | None) 
         chosen, error = _chosen(reader, options, choice)
         arrays = _inspect_arrays(reader, chosen)
         notes = list(reader.notes) if choice is None else []
-    return Inspection(str(path), source.kind.name, arrays, notes, error)
+    return Inspection(str(path), source.kind.title, arrays, notes, error)
 
 
 def _chosen(

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from l2cli.errors import FormatError, OptionError
 from l2cli.filesystem.streams import is_stream
 from l2cli.formats.hints import compressed, foreign
-from l2cli.formats.registry import Format, by_suffix, by_word, detect
+from l2cli.formats.registry import Format, by_name, by_suffix, detect
 from l2cli.io.destination import (
     Destination,
     FileDestination,
@@ -58,7 +58,7 @@ def default_destination(source: Path, kind: Format | None = None) -> Path:
 
 def wanted_kind(kind: Format | None, source: Format) -> Format:
     """Return what a source becomes where ``kind`` is asked for: Arrow stays in its form."""
-    return source if kind is None or kind.word == source.word else kind
+    return source if kind is None or kind.name == source.name else kind
 
 
 def converted_name(name: str, kind: Format) -> str:
@@ -67,7 +67,7 @@ def converted_name(name: str, kind: Format) -> str:
     The suffix of another format is replaced; any other may be part of the name.
     """
     before = by_suffix(Path(name))
-    if before and before.word == kind.word:
+    if before and before.name == kind.name:
         return name
     return (os.path.splitext(name)[0] if before else name) + kind.suffixes[0]
 
@@ -110,8 +110,8 @@ def find_route(
     DestinationError
         Where the destination can't be written.
     """
-    source_kind = by_word(source_format) if source_format else None
-    kind = by_word(destination_format) if destination_format else None
+    source_kind = by_name(source_format) if source_format else None
+    kind = by_name(destination_format) if destination_format else None
     is_default = destination is None
     origin = find_source(source, source_kind)
     wanted = wanted_kind(kind, origin.kind)
@@ -131,10 +131,10 @@ def find_route(
         named = origin.kind
     elif is_default:
         named = wanted
-    if kind is not None and named is not None and named.word != kind.word:
+    if kind is not None and named is not None and named.name != kind.name:
         raise OptionError(
-            f"{target.label} is {'' if in_place else 'named like '}{named.name}, "
-            f"but {kind.name} is to be written; name it *{kind.suffixes[0]}"
+            f"{target.label} is {'' if in_place else 'named like '}{named.title}, "
+            f"but {kind.title} is to be written; name it *{kind.suffixes[0]}"
         )
     if isinstance(destination, Path) and (program := compressed(destination)):
         raise OptionError(
@@ -156,7 +156,7 @@ def _keeps_form(source: object, destination: object, kind: Format) -> bool:
 
     ``.arrow`` may for a stream too, but not beside a source that says ``.arrows``.
     """
-    if not isinstance(destination, Path) or not kind.names(destination):
+    if not isinstance(destination, Path) or not kind.matches_suffix(destination):
         return False
     own = isinstance(source, Path) and source.suffix.lower() == kind.suffixes[0]
     return destination.suffix.lower() == kind.suffixes[0] or not own
@@ -173,7 +173,7 @@ def _norms(
     if os.path.realpath(norms) in map(os.path.realpath, others):
         raise OptionError(f"{norms} holds the vectors; name another file for their norms")
     target = FileDestination(norms, overwrite=overwrite)
-    target.check(by_word("npy"))
+    target.check(by_name("npy"))
     return target
 
 
@@ -229,17 +229,17 @@ def misnamed(source: Path, kind: Format) -> str:
     named = by_suffix(source)
     other = foreign(source) or (f"a file of {compressed(source)}" if compressed(source) else "")
     if named is not None:
-        other = "" if named.word == kind.word else named.name
+        other = "" if named.name == kind.name else named.title
     with contextlib.suppress(FormatError):
         if other and detect(source) is kind:
-            return f"{kind.name} inside, but named like {other}"
+            return f"{kind.title} inside, but named like {other}"
     return ""
 
 
 def _renamed(source: Path, kind: Format) -> Path:
     """Return what a source whose suffix is wrong had better be called."""
     right = source.with_suffix("")
-    return right if kind.names(right) else source.with_suffix(kind.suffixes[0])
+    return right if kind.matches_suffix(right) else source.with_suffix(kind.suffixes[0])
 
 
 def _quoted(path: Path) -> str:

@@ -103,7 +103,9 @@ class NewFilePlan(Plan):
             self.outputs |= {array.name: array for array in beside}
         left_out = reader.dropped(self.outputs)
         if left_out:
-            reader.notes.append(f"left out, as {kind.name} has no place for it: {_named(left_out)}")
+            reader.notes.append(
+                f"left out, as {kind.title} has no place for it: {_named(left_out)}"
+            )
         for name, output in self.outputs.items():
             self.outputs[name] = replace(output, name=output.name or UNNAMED)
 
@@ -176,6 +178,6 @@ def transcoded(
             other.notes += reader.notes
             if dropped:
                 other.notes.append(
-                    f"left out, as {kind.name} has no place for it: {_named(dropped)}"
+                    f"left out, as {kind.title} has no place for it: {_named(dropped)}"
                 )
             yield other

@@ -147,7 +147,7 @@ def _check_wishes(route: Route, options: NormalizeOptions, chosen: Chosen) -> No
         raise OptionError("norms are added to a file, not to a pipe; name one with -o FILE")
     if options.norms_name and not route.kind.extend:
         raise OptionError(
-            f"{route.kind.name} has no place for norms beside the vectors; keep them in a file "
+            f"{route.kind.title} has no place for norms beside the vectors; keep them in a file "
             "of their own with --norms FILE.npy"
         )
     for array, _ in chosen:
@@ -293,7 +293,7 @@ def _report(route: Route, chosen: Chosen) -> Report:
     return Report(
         route.source.label,
         route.destination.label,
-        route.source.kind.name,
+        route.source.kind.title,
         [
             ArrayReport(array.name, array.shape, output.shape, array.dtype, output.dtype)
             for array, output in chosen

@@ -123,7 +123,7 @@ def _shards(folder: Path, format_name: str) -> list[Path]:
     found = []
     for path in sorted(folder.rglob("*")):
         kind = by_suffix(path)
-        if kind is not None and kind.name.startswith(format_name) and path.is_file():
+        if kind is not None and kind.title.startswith(format_name) and path.is_file():
             found.append(path)
     return found
 

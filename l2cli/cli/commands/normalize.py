@@ -235,7 +235,7 @@ def _check_stdout(*, as_json: bool) -> None:
 
 
 def _file_name(destination: str | None, source: Path | None, to: str | None) -> Path | None:
-    from l2cli.formats.registry import by_word
+    from l2cli.formats.registry import by_name
     from l2cli.io.resolve import converted_name
 
     if destination == "":
@@ -247,7 +247,7 @@ def _file_name(destination: str | None, source: Path | None, to: str | None) -> 
         name = source or "standard input"
         raise OptionError(f"-o {destination} is a folder; name a file for {name}")
     if is_folder and source is not None:
-        name = converted_name(source.name, by_word(to)) if to else source.name
+        name = converted_name(source.name, by_name(to)) if to else source.name
         return Path(str(destination), name)
     return None if destination is None else Path(destination)
 
