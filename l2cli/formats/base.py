@@ -9,6 +9,7 @@ from functools import wraps
 from typing import IO, TYPE_CHECKING, Any
 
 from l2cli.formats.errors import reading
+from l2cli.options import OpenOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,6 +39,7 @@ class _Resource(ABC):
         self.close()
 
 
+DEFAULT_OPENING = OpenOptions()
 _ONLY_READ = frozenset({"arrays", "group", "batches", "is_quick", "dropped", "table"})
 """The methods of a reader in which nothing is written."""
 
@@ -52,6 +54,8 @@ class Reader(_Resource):
     ----------
     path
         The file; of a stream, what messages call it.
+    opening
+        How it was opened.
     notes
         What the user should know but needn't act on.
     """
@@ -68,8 +72,9 @@ class Reader(_Resource):
         for name in _ONLY_READ & vars(cls).keys():
             setattr(cls, name, _only_reading(vars(cls)[name]))
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opening: OpenOptions = DEFAULT_OPENING) -> None:
         self.path = path
+        self.opening = opening
         self.notes: list[str] = []
 
     @abstractmethod

@@ -55,7 +55,7 @@ class NewFileWriter(Writer):
         if batch.num_null and not self.holds_null:
             raise RowError(
                 f"{label} {batch.first_null} is null or empty, and {self.format_name} can't hold "
-                "that; fill or drop such rows first, or convert to Parquet or Arrow"
+                "that; fill or drop such rows first, or convert to a table, such as Parquet"
             )
         if not len(rows):
             self._num_rows[name] += batch.num_null
@@ -65,7 +65,7 @@ class NewFileWriter(Writer):
         if odd is not None:
             raise RowError(
                 f"{label} {odd} has another length than the rows before it, and "
-                f"{self.format_name} holds rows of one length; convert to Parquet or Arrow"
+                f"{self.format_name} holds rows of one length; convert to a table, such as Parquet"
             )
         self._num_rows[name] += len(rows) + batch.num_null
 

@@ -140,13 +140,7 @@ class StreamSource(Source):
     def _stream_reader(self, options: NormalizeOptions) -> Reader | None:
         if options.select and self.kind.numbers_arrays:
             return None
-        return open_stream_reader(
-            self._stream,
-            self.label,
-            self.kind,
-            allow_external=options.allow_external,
-            assume_bfloat16=options.dtype == "bfloat16",
-        )
+        return open_stream_reader(self._stream, self.label, self.kind, options.opening)
 
 
 def find_source(place: Path | Readable, kind: Format | None = None) -> Source:
@@ -178,12 +172,7 @@ def open_source(path: Path, kind: Format, options: NormalizeOptions) -> Iterator
     """Open a file; an error inside the block that lacks its name gets it."""
     with named_errors(str(path)):
         with reading(path):
-            reader = open_reader(
-                path,
-                kind,
-                allow_external=options.allow_external,
-                assume_bfloat16=options.dtype == "bfloat16",
-            )
+            reader = open_reader(path, kind, options.opening)
         with reader:
             yield reader
 

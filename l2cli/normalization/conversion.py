@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING
 
 from l2cli.arrays import ArraySpec, rows_per_batch
 from l2cli.errors import DestinationError, SelectionError
@@ -166,11 +166,13 @@ def transcoded(
         Whether the result goes to a pipe; some formats look different there.
     """
     # Known only where it is needed: it loads pyarrow.
-    from l2cli.formats.tabular.table import NewTableWriter, transcode
+    from l2cli.formats.tabular.table import NewTableWriter, TableReader, transcode
 
-    writer = cast("type[NewTableWriter]", new_file_writer(kind))
+    writer = new_file_writer(kind)
+    if not (isinstance(reader, TableReader) and issubclass(writer, NewTableWriter)):
+        raise TypeError(f"{reader.path} and {kind.title} aren't both tables")
     with temporary_file() as path:
-        table = cast("Any", reader).table()
+        table = reader.table()
         target = path.open("wb") if to_stream and writer.streams else path
         with temporary_errors():
             dropped = [f"'{name}'" for name in transcode(table, writer, target)]

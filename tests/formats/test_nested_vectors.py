@@ -12,6 +12,7 @@ import pytest
 
 from l2cli.errors import DestinationError, OptionError, RowError, SourceError
 from l2cli.formats.arrow.datasets import with_types
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.parquet.summary import rewrite_summary
 from l2cli.formats.registry import detect, open_reader
 from l2cli.normalization.file import normalize_file
@@ -43,7 +44,7 @@ def load(path: Path) -> Any:
 
 
 def specs(path: Path) -> dict[str, Any]:
-    with open_reader(path, detect(path), allow_external=False, assume_bfloat16=False) as reader:
+    with open_reader(path, detect(path), DEFAULT_OPENING) as reader:
         return {spec.name: spec for spec in reader.arrays()}
 
 

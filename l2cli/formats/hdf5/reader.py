@@ -12,7 +12,7 @@ from h5py import h5d, h5l, h5o
 
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError
-from l2cli.formats.base import Reader
+from l2cli.formats.base import DEFAULT_OPENING, Reader
 from l2cli.formats.hdf5.attributes import reversed_by, user_block_of
 from l2cli.formats.hdf5.bookkeeping import Bookkeeping
 from l2cli.formats.hdf5.declarations import missing_of
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from l2cli.options import OpenOptions
+
 _FLATTENED = frozenset({"train", "test"})
 """What an ann-benchmarks file stores as one long row of numbers where its type is sparse."""
 
@@ -44,14 +46,14 @@ class Hdf5Reader(Reader):
 
     Parameters
     ----------
-    allow_external
-        Whether rows may be read from other files, which links, virtual datasets and external
-        storage name. They are never written to: what lay there is stored in the destination.
+    opening
+        Its ``allow_external`` says whether rows may be read from other files, which links,
+        virtual datasets and external storage name. They are never written to: what lay there is
+        stored in the destination.
     """
 
-    def __init__(self, path: Path, *, allow_external: bool = False) -> None:
-        super().__init__(path)
-        self._allow_external = allow_external
+    def __init__(self, path: Path, opening: OpenOptions = DEFAULT_OPENING) -> None:
+        super().__init__(path, opening)
         self._arrays: list[ArraySpec] | None = None
         self._lossy: set[str] = set()
         self._fields: dict[str, tuple[bytes, tuple[bytes, ...]]] = {}
@@ -167,7 +169,7 @@ class Hdf5Reader(Reader):
                 yield described
         for link in links(self.file):
             if link.kind != h5l.TYPE_HARD:
-                led_to = describe_link(self.file, link, allow_external=self._allow_external)
+                led_to = describe_link(self.file, link, allow_external=self.opening.allow_external)
                 if led_to is not None:
                     yield led_to
 
@@ -185,7 +187,7 @@ class Hdf5Reader(Reader):
                     found,
                     name,
                     self.path,
-                    allow_external=self._allow_external,
+                    allow_external=self.opening.allow_external,
                     element=element,
                 )
                 if element.fields:

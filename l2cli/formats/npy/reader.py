@@ -13,7 +13,7 @@ import numpy as np
 from l2cli.errors import FormatError, SelectionError
 from l2cli.filesystem.atomic import reserve
 from l2cli.filesystem.byte_ranges import byte_view, copy_range, empty_rows
-from l2cli.formats.base import Reader, Writer
+from l2cli.formats.base import DEFAULT_OPENING, Reader, Writer
 from l2cli.formats.npy.body import native, read_rows, write_rows
 from l2cli.formats.npy.header import MAGIC, parse_header
 from l2cli.formats.npy.stored import RowAssembler, StoredArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.filesystem.buffered_stream import BufferedStream
+    from l2cli.options import OpenOptions
 
     Array = np.ndarray[Any, Any]
 
@@ -75,12 +76,12 @@ class _AnyNpyReader(Reader):
 class NpyReader(_AnyNpyReader):
     """An ``.npy`` file."""
 
-    def __init__(self, path: Path, *, assume_bfloat16: bool = False) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, opening: OpenOptions = DEFAULT_OPENING) -> None:
+        super().__init__(path, opening)
         self._file = path.open("rb")
         try:
             self._size = os.fstat(self._file.fileno()).st_size
-            self.stored = self._find(assume_bfloat16=assume_bfloat16)
+            self.stored = self._find()
         except BaseException:
             self._file.close()
             raise
@@ -99,14 +100,14 @@ class NpyReader(_AnyNpyReader):
     def close(self) -> None:
         self._file.close()
 
-    def _find(self, *, assume_bfloat16: bool) -> list[StoredArray]:
+    def _find(self) -> list[StoredArray]:
         """Return every array: what begins like one, right behind another, is one."""
         found: list[StoredArray] = []
         position = 0
         while not found or self._begins_at(position):
             self._file.seek(position)
             label = f"{self.path}, arr_{len(found)}" if found else str(self.path)
-            header = parse_header(self._file, label, assume_bfloat16=assume_bfloat16)
+            header = parse_header(self._file, label, assume_bfloat16=self.opening.assume_bfloat16)
             stored = StoredArray(header, f"arr_{len(found)}", position)
             found.append(stored)
             if header.stored_dtype.hasobject:
@@ -144,12 +145,12 @@ class NpyStreamReader(_AnyNpyReader):
     may_wait = True
 
     def __init__(
-        self, stream: BufferedStream, label: str, *, assume_bfloat16: bool = False
+        self, stream: BufferedStream, label: str, opening: OpenOptions = DEFAULT_OPENING
     ) -> None:
-        super().__init__(Path(label))
+        super().__init__(Path(label), opening)
         self._stream = stream
         self._after = b""
-        header = parse_header(stream, label, assume_bfloat16=assume_bfloat16)
+        header = parse_header(stream, label, assume_bfloat16=opening.assume_bfloat16)
         self.stored = [StoredArray(header)]
         self.must_seek = header.fortran_order
         self._set_min_rank()

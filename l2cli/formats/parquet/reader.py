@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 
 from l2cli.arrays import BATCH_BYTES, ITEM_SIZES, ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError, SelectionError
-from l2cli.formats.base import Reader
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.parquet.columns import Columns, single_columns, wide_columns
 from l2cli.formats.parquet.decode import Section, decode
 from l2cli.formats.parquet.footer import Footer
 from l2cli.formats.parquet.pages import check_pages
 from l2cli.formats.parquet.writer import ParquetWriter
 from l2cli.formats.tabular.errors import as_format_error
-from l2cli.formats.tabular.table import Table
+from l2cli.formats.tabular.table import Table, TableReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from l2cli.formats.parquet.footer import RowGroup
     from l2cli.formats.tabular.rows import Window
+    from l2cli.options import OpenOptions
 
 _READ_AHEAD_BYTES = 2**20
 _READ_AHEAD_BYTES_OF_ALL = 2**26
@@ -34,7 +35,7 @@ _TABLE_ROWS = 2**14
 """Rows that are read at a time of a table without vectors."""
 
 
-class ParquetReader(Reader):
+class ParquetReader(TableReader):
     """A Parquet file opened for reading.
 
     Raises
@@ -43,8 +44,8 @@ class ParquetReader(Reader):
         If it is no Parquet file, is cut off, encrypted or otherwise damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, opening: OpenOptions = DEFAULT_OPENING) -> None:
+        super().__init__(path, opening)
         self._metadata: Any = None
         with ExitStack() as stack, as_format_error(path):
             self._file: BinaryIO = stack.enter_context(path.open("rb"))

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.errors import FormatError
+from l2cli.formats.base import Reader
 from l2cli.formats.create import NewFileWriter
 from l2cli.formats.errors import one_line
 from l2cli.formats.tabular.rows import bitmap_of, primitive_array
@@ -33,6 +34,14 @@ class Table:
 
     schema: ArrowSchema
     batches: Iterator[RecordBatch]
+
+
+class TableReader(Reader):
+    """A reader of a container that holds one table."""
+
+    @abstractmethod
+    def table(self) -> Table:
+        """Return everything, to be written in another format."""
 
 
 class TableSink(ABC):
@@ -81,7 +90,7 @@ class NewTableWriter(NewFileWriter):
         if len(output.shape) > 2:
             return (
                 f"{cls.format_name} holds rows of numbers, not {len(output.shape)} axes; "
-                "convert to npy, npz or HDF5"
+                "convert to a format of arrays, such as HDF5"
             )
         return ""
 
