@@ -1,4 +1,8 @@
-"""What a format owes the rest: a Reader, and a Writer opened like it."""
+"""The two classes that every format implements: a reader, and a writer with it as its template.
+
+Readers yield batches of rows and writers take them back; ``io/``, ``normalization/`` and
+``checking/`` know no more of a format than this. Nothing here knows any one format.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +105,7 @@ class Reader(_Resource):
 
     @abstractmethod
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> Writer:
-        """Open a writer like this reader.
+        """Open a writer that has this reader's file as its template.
 
         Parameters
         ----------
@@ -125,7 +129,7 @@ class Reader(_Resource):
 
 
 class Writer(_Resource):
-    """A container being written, like the one its reader has open.
+    """A container being written, with the one that its reader has open as the template.
 
     What is not written by :meth:`write` comes over from the source untouched.
     """
@@ -156,12 +160,12 @@ def _only_reading(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def read(self: Reader, *arguments: Any, **named: Any) -> Any:
         with reading(self.path):
-            found = method(self, *arguments, **named)
-        return _each(found, self.path) if isinstance(found, Iterator) else found
+            result = method(self, *arguments, **named)
+        return _batches(result, self.path) if isinstance(result, Iterator) else result
 
     return read
 
 
-def _each(batches: Iterator[Batch], path: Path) -> Iterator[Batch]:
+def _batches(batches: Iterator[Batch], path: Path) -> Iterator[Batch]:
     with reading(path):
         yield from batches

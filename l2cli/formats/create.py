@@ -1,4 +1,8 @@
-"""What a format owes a conversion: a writer of files that are like no source."""
+"""The base class of writers of new files, which have no source of their format as a template.
+
+Each format that can be converted to implements one; ``normalization/`` and the benchmark use
+them through the registry. Nothing here knows any one format.
+"""
 
 from __future__ import annotations
 

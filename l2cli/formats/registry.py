@@ -360,7 +360,7 @@ def open_stream_reader(
 
 
 def new_file_writer(file_format: Format) -> type[NewFileWriter]:
-    """Return the class that writes files of ``file_format`` that are like no source."""
+    """Return the class that writes new files of a format."""
     writer: type[NewFileWriter] = _load(file_format.create)
     return writer
 

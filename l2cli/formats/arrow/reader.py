@@ -139,6 +139,7 @@ class ArrowReader(_AnyArrowReader):
             stack.pop_all()
 
     def record_batches(self) -> Iterator[Found]:
+        """Yield every record batch with its metadata."""
         self._file.seek(0)
         if self._form.is_file:
             with as_format_error(self.path):
@@ -149,6 +150,7 @@ class ArrowReader(_AnyArrowReader):
         return stream_batches(stream, self.path, self._schemas)
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
@@ -170,6 +172,7 @@ class ArrowStreamReader(_AnyArrowReader):
             self._describe(schema, Form(is_file=False, codec=codec), None)
 
     def record_batches(self) -> Iterator[Found]:
+        """Yield every record batch with its metadata."""
         self._stream.rewind()
         return stream_batches(self._stream, self.path, self._schemas)
 

@@ -68,7 +68,7 @@ class _AnyNpyReader(Reader):
     def _rows(self, stored: StoredArray, start: int, stop: int) -> Array: ...
 
     def _set_min_rank(self) -> None:
-        """A file that is one array is asked for by its name; one of several arrays isn't."""
+        """Let a vector (rank 1) be an array to normalize only where it is alone in the file."""
         is_alone = len(self.stored) == 1 and not self.stored[0].has_records
         self.min_rank = 1 if is_alone else 2
 
@@ -90,14 +90,17 @@ class NpyReader(_AnyNpyReader):
             self.notes.append(f"{extra:,} bytes after the array stay as they are")
 
     def copy(self, target: IO[bytes], start: int, stop: int | None) -> None:
+        """Copy the bytes from ``start`` to ``stop``, or to the end, as they are."""
         stop = self._size if stop is None else stop
         copy_range(self._file.fileno(), target, start, stop, str(self.path))
 
     def dropped(self, taken: Collection[str]) -> list[str]:
+        """Name what the file holds besides the arrays called ``taken``."""
         extra = self._num_extra()
         return super().dropped(taken) + ([f"{extra:,} bytes after the array"] if extra else [])
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _find(self) -> list[StoredArray]:
@@ -219,11 +222,13 @@ class NpyWriter(Writer):
         self._begin_next()
 
     def reserve(self) -> bool:
+        """Let the file system find room for some more of the file."""
         start, self._reserved = self._reserved, min(self._reserved + _RESERVED_BYTES, self._end)
         reserve(self._file.fileno(), start, self._reserved)
         return self._reserved < self._end
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch, in the order of the reader's batches."""
         while batch.array.name not in self._array.names:
             self._begin_next()
         header, rows = self._array.header, self._array.add(batch)
@@ -237,6 +242,7 @@ class NpyWriter(Writer):
             self._file.flush()
 
     def finish(self) -> None:
+        """Write what remains and close."""
         while self._waiting:
             self._begin_next()
         self._end_array()
@@ -244,6 +250,7 @@ class NpyWriter(Writer):
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _begin_next(self) -> None:

@@ -78,6 +78,7 @@ class NpzReader(Reader):
             return stream.read(len(MAGIC)) == MAGIC
 
     def arrays(self) -> list[ArraySpec]:
+        """Return every array of every member."""
         if self._arrays is None:
             self._arrays = self._describe_all()
         return list(self._arrays)
@@ -112,6 +113,7 @@ class NpzReader(Reader):
         return self._headers[name]
 
     def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
+        """Yield the rows of ``arrays``, member by member."""
         # In the archive's order: a zip is written from front to back.
         for name in self.members:
             if self.holds_any(name, [array.name for array in arrays]):
@@ -125,9 +127,11 @@ class NpzReader(Reader):
         return is_near and any(array.name in names for array in self.stored(member).specs)
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> NpzWriter:
+        """Open a writer with this archive as its template."""
         return NpzWriter(path, self, outputs)
 
     def dropped(self, taken: Collection[str]) -> list[str]:
+        """Name what the file holds besides the arrays called ``taken``."""
         names = {info.filename: name for name, info in self.members.items()}
         left: list[str] = []
         for filename in self.archive.namelist():
@@ -139,6 +143,7 @@ class NpzReader(Reader):
         return [f"'{name}'" for name in left]
 
     def close(self) -> None:
+        """Close the file."""
         self.archive.close()
 
     def _codec(self, name: str) -> str:

@@ -85,6 +85,7 @@ class NewTableWriter(NewFileWriter):
 
     @classmethod
     def refusal(cls, output: ArraySpec) -> str:
+        """Return why a table can't hold an array; empty where it can."""
         if output.dtype not in ARROW_TYPES:
             return f"{cls.format_name} can't hold {output.dtype}; use --dtype float16 or float32"
         if len(output.shape) > 2:
@@ -95,6 +96,7 @@ class NewTableWriter(NewFileWriter):
         return ""
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch, in the order of the reader's batches."""
         self.check(batch)
         rows, valid = _with_null_rows(batch)
         flat = primitive_array(rows.reshape(-1), None)
@@ -107,10 +109,12 @@ class NewTableWriter(NewFileWriter):
             self._sink.write(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def finish(self) -> None:
+        """Write what remains and close."""
         self._sink.finish()
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._sink.close()
 
 
