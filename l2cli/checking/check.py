@@ -151,7 +151,7 @@ class _Run:
 
     def _check(self, each: Input) -> FileCheck:
         source, options = each.source(), self._options
-        file = FileCheck(each.label, each.named, source.file_format.name)
+        file = FileCheck(each.label, each.named, source.file_format.title)
         advance = partial(self._advance, each.num_bytes)
         choose = partial(self._choose, choice=each.choice)
         with contextlib.ExitStack() as stack:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
 import click
 
-from l2cli.formats.registry import WORDS
+from l2cli.formats.registry import NAMES
 from l2cli.options import described
 from l2cli.options.fields import choices_of, types_of
 
@@ -34,7 +34,7 @@ _SPELLINGS = {
     "jobs": ("-j", "--jobs"),
 }
 """Of the options that are not called as the field is; the first is what messages say."""
-_CHOICES = {"source_format": WORDS, "destination_format": WORDS}
+_CHOICES = {"source_format": NAMES, "destination_format": NAMES}
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ def _inspect(path: Path, options: NormalizeOptions, choice: ShardChoice | None) 
         chosen = {array.name for array in selection if array.dtype in FLOAT_DTYPES}
         arrays = _inspect_arrays(reader, chosen)
         notes = [*reader.notes, *selection.notes] if choice is None else []
-    return Inspection(str(path), source.file_format.name, arrays, notes, error)
+    return Inspection(str(path), source.file_format.title, arrays, notes, error)
 
 
 def _select(

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from l2cli.errors import FormatError, OptionError
 from l2cli.filesystem.streams import is_stream
 from l2cli.formats.hints import compressed, foreign
-from l2cli.formats.registry import Format, by_suffix, by_word, detect
+from l2cli.formats.registry import Format, by_name, by_suffix, detect
 from l2cli.io.destination import Destination, FileDestination
 from l2cli.io.source import STANDARD_INPUT, FileSource, Source
 from l2cli.options import FileOptions
@@ -84,18 +84,18 @@ def resolve(
     """
     files = files or FileOptions()
     readable = Path(source) if isinstance(source, (str, os.PathLike)) else source
-    asked = by_word(files.destination_format) if files.destination_format else None
+    asked = by_name(files.destination_format) if files.destination_format else None
     named = _with_name(destination, readable, asked)
-    origin = find_source(readable, by_word(files.source_format) if files.source_format else None)
+    origin = find_source(readable, by_name(files.source_format) if files.source_format else None)
     target = _target(origin, named, asked, in_place=files.in_place)
     output = _open_later(target, overwrite=files.overwrite or files.in_place)
-    by_name = output.file_format
+    suffix_format = output.file_format
     if files.in_place or _keeps_form(readable, target, origin.file_format):
-        by_name = origin.file_format
+        suffix_format = origin.file_format
     elif named is None:
-        by_name = output_format(asked, origin.file_format)
-    _check_agreement(output, target, by_name, asked, origin, in_place=files.in_place)
-    file_format = by_name or output_format(asked, origin.file_format)
+        suffix_format = output_format(asked, origin.file_format)
+    _check_agreement(output, target, suffix_format, asked, origin, in_place=files.in_place)
+    file_format = suffix_format or output_format(asked, origin.file_format)
     output.check(file_format)
     norms = _norms_destination(files, readable, target)
     return Resolution(origin, output, file_format, files, norms)
@@ -139,7 +139,7 @@ def default_destination(source: Path, file_format: Format | None = None) -> Path
 
 def output_format(asked: Format | None, source_format: Format) -> Format:
     """Return what a source becomes where ``asked`` is wanted: Arrow stays in its form."""
-    keeps = asked is None or asked.word == source_format.word
+    keeps = asked is None or asked.name == source_format.name
     return source_format if keeps else cast("Format", asked)
 
 
@@ -149,7 +149,7 @@ def converted_name(name: str, file_format: Format) -> str:
     The suffix of another format is replaced; any other may be part of the name.
     """
     before = by_suffix(Path(name))
-    if before and before.word == file_format.word:
+    if before and before.name == file_format.name:
         return name
     return (os.path.splitext(name)[0] if before else name) + file_format.suffixes[0]
 
@@ -172,14 +172,14 @@ def misnamed(source: Path, file_format: Format) -> str:
 
     Empty too where it isn't of ``file_format`` either, which its reader says better.
     """
-    by_name = by_suffix(source)
+    suffix_format = by_suffix(source)
     program = compressed(source)
     what = foreign(source) or (f"a file of {program}" if program else "")
-    if by_name is not None:
-        what = "" if by_name.word == file_format.word else by_name.name
+    if suffix_format is not None:
+        what = "" if suffix_format.name == file_format.name else suffix_format.title
     with contextlib.suppress(FormatError):
         if what and detect(source) is file_format:
-            return f"{file_format.name} inside, but named like {what}"
+            return f"{file_format.title} inside, but named like {what}"
     return ""
 
 
@@ -248,7 +248,7 @@ def _keeps_form(source: object, target: object, source_format: Format) -> bool:
 
     ``.arrow`` may for a stream too, but not beside a source that says ``.arrows``.
     """
-    if not isinstance(target, Path) or not source_format.names(target):
+    if not isinstance(target, Path) or not source_format.matches_suffix(target):
         return False
     first = source_format.suffixes[0]
     is_explicit = isinstance(source, Path) and source.suffix.lower() == first
@@ -258,17 +258,17 @@ def _keeps_form(source: object, target: object, source_format: Format) -> bool:
 def _check_agreement(
     destination: Destination,
     target: Path | IO[bytes],
-    by_name: Format | None,
+    suffix_format: Format | None,
     asked: Format | None,
     source: Source,
     *,
     in_place: bool,
 ) -> None:
     """Refuse a destination whose name says something else than what would be written."""
-    if asked is not None and by_name is not None and by_name.word != asked.word:
+    if asked is not None and suffix_format is not None and suffix_format.name != asked.name:
         raise OptionError(
-            f"{destination.label} is {'' if in_place else 'named like '}{by_name.name}, "
-            f"but {asked.name} is to be written; name it *{asked.suffixes[0]}"
+            f"{destination.label} is {'' if in_place else 'named like '}{suffix_format.title}, "
+            f"but {asked.title} is to be written; name it *{asked.suffixes[0]}"
         )
     if not isinstance(target, Path):
         return
@@ -277,7 +277,7 @@ def _check_agreement(
             f"{target} is named like a file of {program}, and nothing is compressed here; put a "
             f"pipe behind it: `destination='-'` | {program} > {shell_quoted(target)}"
         )
-    if asked is None and by_name is None and (what := foreign(target)):
+    if asked is None and suffix_format is None and (what := foreign(target)):
         suffix = source.file_format.suffixes[0]
         raise OptionError(
             f"{target} is named like {what}, which is not written; "
@@ -295,11 +295,13 @@ def _norms_destination(files: FileOptions, source: Any, target: Any) -> FileDest
     if os.path.realpath(norms) in map(os.path.realpath, paths):
         raise OptionError(f"{norms} holds the vectors; name another file for their norms")
     destination = FileDestination(norms, overwrite=files.overwrite)
-    destination.check(by_word("npy"))
+    destination.check(by_name("npy"))
     return destination
 
 
 def _renamed(source: Path, file_format: Format) -> Path:
     """Return what a source whose suffix is wrong had better be called."""
     right = source.with_suffix("")
-    return right if file_format.names(right) else source.with_suffix(file_format.suffixes[0])
+    return (
+        right if file_format.matches_suffix(right) else source.with_suffix(file_format.suffixes[0])
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from l2cli.errors import SourceError, reason
@@ -105,7 +104,7 @@ def open_source(path: Path, file_format: Format, opening: OpenOptions) -> Iterat
     """Open a file; an error inside the block that lacks its name gets it."""
     with named_errors(str(path)):
         with reading(path):
-            reader = open_reader(path, file_format, **asdict(opening))
+            reader = open_reader(path, file_format, opening)
         with reader:
             yield reader
 

@@ -123,8 +123,8 @@ class StreamDestination(Destination):
         """Raise where ``file_format`` makes no sense in a pipe."""
         if not file_format.pipes:
             raise OptionError(
-                f"{file_format.name} can't be written to a pipe, because it isn't written front to "
-                f"back; name a file with `destination='FILE{file_format.suffixes[0]}'`"
+                f"{file_format.title} can't be written to a pipe, because it isn't written front "
+                f"to back; name a file with `destination='FILE{file_format.suffixes[0]}'`"
             )
 
     def copy(self, source: Path, template: Path | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING
 
 from l2cli.arrays import ArraySpec, rows_per_batch
 from l2cli.errors import DestinationError, SelectionError
@@ -117,7 +117,7 @@ class Conversion(Rewrite):
 def _dropped_notes(names: list[str], file_format: Format) -> list[str]:
     if not names:
         return []
-    return [f"left out, as {file_format.name} has no place for it: {brief(names, _MOST_DROPPED)}"]
+    return [f"left out, as {file_format.title} has no place for it: {brief(names, _MOST_DROPPED)}"]
 
 
 @contextlib.contextmanager
@@ -143,11 +143,13 @@ def transcoded(
         Whether the result goes to a pipe; some formats look different there.
     """
     # Imported only where it is needed: it loads pyarrow.
-    from l2cli.formats.tabular.table import NewTableWriter, transcode
+    from l2cli.formats.tabular.table import NewTableWriter, TableReader, transcode
 
-    writer = cast("type[NewTableWriter]", new_file_writer(file_format))
+    writer = new_file_writer(file_format)
+    if not (isinstance(reader, TableReader) and issubclass(writer, NewTableWriter)):
+        raise TypeError(f"{reader.path} and {file_format.title} aren't both tables")
     with temporary_file() as path:
-        table = cast("Any", reader).table()
+        table = reader.table()
         target = path.open("wb") if to_stream and writer.streams else path
         with temporary_errors():
             dropped = [f"'{name}'" for name in transcode(table, writer, target)]

@@ -157,7 +157,7 @@ class Job:
         return Report(
             resolution.source.label,
             resolution.destination.label,
-            resolution.source.file_format.name,
+            resolution.source.file_format.title,
             [
                 ArrayReport(array.name, array.shape, output.shape, array.dtype, output.dtype)
                 for array, output in self.chosen
@@ -241,7 +241,7 @@ def _check_options(resolution: Resolution, options: NormalizeOptions, chosen: Ch
         )
     if options.norms_name and not resolution.file_format.extend:
         raise OptionError(
-            f"{resolution.file_format.name} has no place for norms beside the vectors; keep them "
+            f"{resolution.file_format.title} has no place for norms beside the vectors; keep them "
             "in a file of their own with `norms='FILE.npy'`"
         )
     for array, _ in chosen:

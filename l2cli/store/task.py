@@ -28,7 +28,7 @@ from l2cli.errors import (
 )
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import sibling_prefix
-from l2cli.formats.registry import by_word, detect
+from l2cli.formats.registry import by_name, detect
 from l2cli.io.destination import FileDestination
 from l2cli.io.resolve import Resolution, check_name, output_format
 from l2cli.io.source import FileSource, open_source
@@ -303,7 +303,7 @@ def _source_kind(task: ShardTask) -> Format | None:
     source = Path(task.source)
     if task.source_format is None:
         return detect(source)
-    kind = by_word(task.source_format)
+    kind = by_name(task.source_format)
     if not task.required:
         try:
             found = detect(source)
@@ -363,7 +363,7 @@ def _rewrite(task: ShardTask) -> ShardReport:
 
 def _resolution(task: ShardTask, kind: Format, destination: Path) -> Resolution:
     """Return what is read and written. A shard's name says nothing of either format."""
-    to = by_word(task.destination_format) if task.destination_format else None
+    to = by_name(task.destination_format) if task.destination_format else None
     to = output_format(to, kind)
     target = FileDestination(destination, overwrite=task.overwrite or task.in_place)
     if not (task.dry_run and task.root):  # Its folder may not be there yet.

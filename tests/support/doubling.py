@@ -6,15 +6,17 @@ Twice a number is exact, so what the file holds can be compared bit by bit.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from l2cli.arrays import numpy_dtype
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.registry import detect, open_reader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec
+    from l2cli.options import OpenOptions
 
 
 def double(
@@ -23,15 +25,14 @@ def double(
     batch_size: int | None = None,
     dtype: str | None = None,
     keep: int | None = None,
-    **options: Any,
+    opening: OpenOptions = DEFAULT_OPENING,
 ) -> Path:
     """Double the arrays called ``names`` and return the file that holds them.
 
     ``dtype`` and ``keep`` change what is written as ``dtype`` and ``truncate_dim`` do.
     """
     destination = source.with_name(f"doubled{source.suffix}")
-    settings = {"allow_external": False, "assume_bfloat16": False, **options}
-    with open_reader(source, detect(source), **settings) as reader:
+    with open_reader(source, detect(source), opening) as reader:
         specs = {spec.name: spec for spec in reader.arrays()}
         chosen = [specs[name] for name in names or ("",)]
         outputs = {spec.name: _output(spec, dtype, keep) for spec in chosen}

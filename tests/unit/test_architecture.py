@@ -72,6 +72,9 @@ OWNERS = {
 }
 """Which folder alone may import a library."""
 
+OPEN_FORMATS = {"registry", "base", "create", "errors", "hints", "tabular"}
+"""What the rest of the package may import from ``formats``: the packages of formats it may not."""
+
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -122,6 +125,15 @@ def test_a_library_has_one_owner(path: Path) -> None:
     for name in _imports(path):
         owners = OWNERS.get(name.partition(".")[0])
         assert owners is None or any(own.startswith(f"{owner}/") for owner in owners), name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_format_is_reached_through_the_registry(path: Path) -> None:
+    if path.is_relative_to(PACKAGE / "formats"):
+        return
+    for name in _imports(path):
+        if name.startswith("l2cli.formats."):
+            assert name.split(".")[2] in OPEN_FORMATS, name
 
 
 def _loaded(code: str) -> set[str]:

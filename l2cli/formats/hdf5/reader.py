@@ -16,7 +16,7 @@ from h5py import h5d, h5l, h5o
 
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError
-from l2cli.formats.base import Reader
+from l2cli.formats.base import DEFAULT_OPENING, Reader
 from l2cli.formats.hdf5.attributes import reversed_by, user_block_of
 from l2cli.formats.hdf5.bookkeeping import Bookkeeping
 from l2cli.formats.hdf5.declarations import missing_of
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from l2cli.formats.hdf5.direct.chunks import ChunkReader
     from l2cli.formats.hdf5.direct.contiguous import ContiguousReader
+    from l2cli.options import OpenOptions
 
 _FLATTENED = frozenset({"train", "test"})
 """The arrays that an ann-benchmarks file of type ``sparse`` stores as one long row of numbers."""
@@ -53,9 +54,10 @@ class Hdf5Reader(Reader):
     ----------
     path : Path
         The file.
-    allow_external : bool, default False
-        Whether rows may be read from other files, which links, virtual datasets and external
-        storage name. These files are never written to: the rows are stored in the destination.
+    opening : OpenOptions
+        Its ``allow_external`` says whether rows may be read from other files, which links,
+        virtual datasets and external storage name. These files are never written to: the rows
+        are stored in the destination.
     direct : bool, default True
         Whether rows may be read, and written, without HDF5 where their storage allows it.
         Results are the same either way.
@@ -66,9 +68,10 @@ class Hdf5Reader(Reader):
         If it is no HDF5 file, is cut off or otherwise damaged.
     """
 
-    def __init__(self, path: Path, *, allow_external: bool = False, direct: bool = True) -> None:
-        super().__init__(path)
-        self._allow_external = allow_external
+    def __init__(
+        self, path: Path, opening: OpenOptions = DEFAULT_OPENING, *, direct: bool = True
+    ) -> None:
+        super().__init__(path, opening)
         self._arrays: list[ArraySpec] | None = None
         self._lossy: set[str] = set()
         pool = ThreadPoolExecutor(num_processors())
@@ -181,7 +184,7 @@ class Hdf5Reader(Reader):
                 yield described
         for link in links(file):
             if link.link_type != h5l.TYPE_HARD:
-                linked = describe_link(file, link, allow_external=self._allow_external)
+                linked = describe_link(file, link, allow_external=self.opening.allow_external)
                 if linked is not None:
                     yield linked
 
@@ -199,7 +202,7 @@ class Hdf5Reader(Reader):
                     dataset,
                     name,
                     self.path,
-                    allow_external=self._allow_external,
+                    allow_external=self.opening.allow_external,
                     element=element,
                 )
                 if element.fields:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from l2cli.arrays import BATCH_BYTES, ITEM_SIZES, ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError, SelectionError
-from l2cli.formats.base import Reader
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.parquet.columns import Columns, single_columns, wide_columns
 from l2cli.formats.parquet.decode import decode
 from l2cli.formats.parquet.footer import Footer
@@ -21,7 +21,7 @@ from l2cli.formats.parquet.pages import check_pages
 from l2cli.formats.parquet.section import PieceContext, Section
 from l2cli.formats.parquet.writer import ParquetWriter
 from l2cli.formats.tabular.errors import as_format_error
-from l2cli.formats.tabular.table import Table
+from l2cli.formats.tabular.table import Table, TableReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from l2cli.formats.parquet.footer import RowGroup
     from l2cli.formats.tabular.rows import Window
+    from l2cli.options import OpenOptions
 
 _READ_AHEAD_BYTES = 2**20
 _READ_AHEAD_BYTES_OF_ALL = 2**26
@@ -39,13 +40,15 @@ _TABLE_ROWS = 2**14
 """How many rows are read at a time of a table without vectors."""
 
 
-class ParquetReader(Reader):
+class ParquetReader(TableReader):
     """A Parquet file opened for reading.
 
     Parameters
     ----------
     path : Path
         The file.
+    opening : OpenOptions
+        How it was asked to be opened; nothing of that concerns Parquet.
     dense : bool, default True
         Whether dense rows (of one length, without nulls) are read, and written, without
         pyarrow. Results are the same either way.
@@ -56,8 +59,10 @@ class ParquetReader(Reader):
         If it is no Parquet file, is cut off, encrypted or otherwise damaged.
     """
 
-    def __init__(self, path: Path, *, dense: bool = True) -> None:
-        super().__init__(path)
+    def __init__(
+        self, path: Path, opening: OpenOptions = DEFAULT_OPENING, *, dense: bool = True
+    ) -> None:
+        super().__init__(path, opening)
         self._dense = dense
         self._metadata: Any = None
         with ExitStack() as stack, as_format_error(path):

@@ -15,6 +15,7 @@ import pytest
 from l2cli.checking.check import check
 from l2cli.errors import DestinationError, FormatError, OptionError, SelectionError, SourceError
 from l2cli.formats import base
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.errors import reading
 from l2cli.formats.registry import by_suffix, open_reader
 from l2cli.io.inspection import inspect_file
@@ -99,7 +100,7 @@ def test_every_reader_names_its_source(
     source = _source(tmp_path, suffix)
     kind = by_suffix(source)
     assert kind is not None
-    with open_reader(source, kind, allow_external=False, assume_bfloat16=False) as reader:
+    with open_reader(source, kind, DEFAULT_OPENING) as reader:
         owner = next(each for each in type(reader).__mro__ if method in vars(each))
 
     def fail(*arguments: Any, **named: Any) -> Any:

@@ -54,11 +54,11 @@ def test_a_source_named_like_another_format_is_refused(
         resolve(source)
     target = str(caught.value).partition("name the result: `destination='")[2].removesuffix("'`")
     assert target == str(tmp_path / f"x.normalized{SUFFIXES[word]}")
-    assert resolve(source, Path(target)).file_format.word == word
+    assert resolve(source, Path(target)).file_format.name == word
     with pytest.raises(OptionError, match=what) as caught:
         resolve(source, files=FileOptions(in_place=True))
     old, new = shlex.split(str(caught.value).partition("rename it first: mv ")[2])
-    assert resolve(Path(old).rename(new), files=FileOptions(in_place=True)).file_format.word == word
+    assert resolve(Path(old).rename(new), files=FileOptions(in_place=True)).file_format.name == word
 
 
 @pytest.mark.parametrize(("word", "other"), PAIRS)
@@ -69,7 +69,7 @@ def test_the_format_that_was_asked_for_names_the_result(
     for asked in (word, other):
         resolution = resolve(source, files=FileOptions(destination_format=asked))
         assert resolution.destination.label == str(tmp_path / f"x.normalized{SUFFIXES[asked]}")
-        assert resolution.file_format.word == asked
+        assert resolution.file_format.name == asked
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_name_that_says_nothing_else_stays(tmp_path: Path, name: str) -> None:
     source = _save(tmp_path / name, "npy")
     expected = tmp_path / f"{source.stem}.normalized{source.suffix}"
     assert resolve(source).destination.label == str(expected)
-    assert resolve(source, files=FileOptions(in_place=True)).file_format.name == "npy"
+    assert resolve(source, files=FileOptions(in_place=True)).file_format.title == "npy"
 
 
 def test_a_format_that_was_named_is_believed_where_it_is_true(tmp_path: Path) -> None:
@@ -113,10 +113,10 @@ def test_a_format_that_was_named_is_believed_where_it_is_true(tmp_path: Path) ->
     with pytest.raises(OptionError, match="npy inside, but named like Parquet"):
         resolve(source, files=FileOptions(source_format="npy"))
     assert (
-        resolve(source, files=FileOptions(source_format="npz")).file_format.name == "npz"
+        resolve(source, files=FileOptions(source_format="npz")).file_format.title == "npz"
     )  # Its reader says better.
     assert (
-        resolve(source, tmp_path / "y.npy", FileOptions(source_format="npy")).file_format.name
+        resolve(source, tmp_path / "y.npy", FileOptions(source_format="npy")).file_format.title
         == "npy"
     )
 

@@ -14,7 +14,7 @@ import l2cli.normalization.file
 from l2cli.arrays import ArraySpec
 from l2cli.errors import DestinationError, RowError
 from l2cli.formats.npy.reader import NpyWriter
-from l2cli.formats.registry import by_word
+from l2cli.formats.registry import by_name
 from l2cli.normalization.file import normalize_file
 from l2cli.normalization.verification import verify
 from l2cli.options import FileOptions, NormalizeOptions, StoreOptions
@@ -98,7 +98,7 @@ def test_each_kind_of_damage_is_found(tmp_path: Path, change: Any, message: str)
     np.save(tmp_path / "x.npy", change(_unit()))
     expected = [(ArraySpec("", (300, 16), "float32"), Counts(300))]
     with pytest.raises(DestinationError, match=message):
-        verify(tmp_path / "x.npy", by_word("npy"), "x", expected, NormalizeOptions())
+        verify(tmp_path / "x.npy", by_name("npy"), "x", expected, NormalizeOptions())
 
 
 def test_what_is_unit_is_copied_to_the_byte(tmp_path: Path) -> None:

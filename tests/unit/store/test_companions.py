@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import L2NormError, SourceError
-from l2cli.formats.arrow.datasets import with_types
 from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.rewriting import is_rewritable, rewrite
 from l2cli.store.run import StoreReport, normalize_store
@@ -523,7 +522,11 @@ def test_types_come_from_parquet_files_of_any_name(tmp_path: Path, name: str) ->
     )
     value = {"dtype": "float32", "_type": "Value"}
     info = {"features": {"embedding": {"feature": value, "length": -1, "_type": "Sequence"}}}
-    new = with_types(info, [tmp_path / name])
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    (tmp_path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    target = tmp_path / "new.json"
+    rewrite(tmp_path / "dataset_info.json", target, tmp_path, NormalizeOptions())
+    new = json.loads(target.read_text())
     assert new["features"]["embedding"]["feature"]["dtype"] == "float64"
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from l2cli.errors import DestinationError, FormatError
 from l2cli.formats.hdf5 import Hdf5Reader
+from l2cli.options import OpenOptions
 
 if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec
@@ -43,7 +44,7 @@ def rewrite(
     allow_external: bool = False,
 ) -> None:
     """Double the rows of the arrays ``names`` (all that can be read, if none)."""
-    with Hdf5Reader(source, allow_external=allow_external, direct=_DIRECT) as reader:
+    with Hdf5Reader(source, OpenOptions(allow_external=allow_external), direct=_DIRECT) as reader:
         arrays = [array for array in reader.arrays() if array.name in names]
         if not names:
             arrays = [a for a in reader.arrays() if not a.refusal and a.dtype.startswith("float")]
@@ -62,7 +63,7 @@ def _output(array: ArraySpec, dtype: str | None, dim: int | None) -> ArraySpec:
 
 
 def spec(path: Path, name: str, *, allow_external: bool = False) -> ArraySpec:
-    with Hdf5Reader(path, allow_external=allow_external) as reader:
+    with Hdf5Reader(path, OpenOptions(allow_external=allow_external)) as reader:
         return next(array for array in reader.arrays() if array.name == name)
 
 
@@ -591,7 +592,7 @@ def test_other_files_are_read_only_where_allowed(tmp_path: Path) -> None:
         assert "`allow_external=True` reads it" in refusals[name]
     assert not refusals["inner"]
     assert spec(source, "link").layout == "→ other.h5:/q"
-    with Hdf5Reader(source, allow_external=True) as reader:
+    with Hdf5Reader(source, OpenOptions(allow_external=True)) as reader:
         refusals = {array.name: array.refusal for array in reader.arrays()}
     assert "leads nowhere" in refusals["broken"]
     assert "a group of another file" in refusals["group"]

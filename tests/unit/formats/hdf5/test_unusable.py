@@ -12,6 +12,7 @@ import pytest
 from l2cli.errors import FormatError
 from l2cli.formats.hdf5 import Hdf5Reader
 from l2cli.formats.hdf5.plugins import FILTER_NAMES
+from l2cli.options import OpenOptions
 from tests.support.hdf5_bytes import (
     DATASPACE,
     DATATYPE,
@@ -51,7 +52,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def arrays(path: Path, *, allow_external: bool = False) -> dict[str, ArraySpec]:
-    with Hdf5Reader(path, allow_external=allow_external) as reader:
+    with Hdf5Reader(path, OpenOptions(allow_external=allow_external)) as reader:
         return {array.name: array for array in reader.arrays()}
 
 
@@ -260,7 +261,7 @@ def test_a_soft_link_into_another_file(tmp_path: Path) -> None:
     assert (followed["link"].refusal, followed["link"].shape) == ("", (20, 8))
     assert "a group of another file" in followed["there"].refusal
     assert followed["there"].may_be_vectors
-    with Hdf5Reader(path, allow_external=True) as reader:
+    with Hdf5Reader(path, OpenOptions(allow_external=True)) as reader:
         array = next(array for array in reader.arrays() if array.name == "link")
         with reader.writer(tmp_path / "d.h5", {"link": array}) as writer:
             for batch in reader.batches([array], None):

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from l2cli.errors import FormatError, SourceError
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.npy.header import parse_header
 from l2cli.formats.npy.reader import NpyReader
 from l2cli.formats.registry import detect, open_reader
+from l2cli.options import OpenOptions
 from tests.support.doubling import double
 from tests.support.reference import BFLOAT16
 
@@ -87,7 +89,7 @@ def test_two_bytes_of_no_type_are_bfloat16_if_the_user_says_so(tmp_path: Path) -
     np.save(source, array.view("V2"))
     with NpyReader(source) as reader:
         assert "--dtype bfloat16" in reader.arrays()[0].refusal
-    doubled = double(source, assume_bfloat16=True)
+    doubled = double(source, opening=OpenOptions(assume_bfloat16=True))
     assert _header(doubled) == _header(source)
     np.testing.assert_array_equal(np.load(doubled).view(BFLOAT16), array * BFLOAT16.type(2))
 
@@ -236,6 +238,5 @@ def test_magic_bytes_come_before_the_suffix(tmp_path: Path) -> None:
     source = tmp_path / "x.parquet"
     _save(source, np.ones((2, 2), "f4"))
     assert detect(source).name == "npy"
-    settings: dict[str, Any] = {"allow_external": False, "assume_bfloat16": False}
-    with open_reader(source, detect(source), **settings) as reader:
+    with open_reader(source, detect(source), DEFAULT_OPENING) as reader:
         assert reader.arrays()[0].shape == (2, 2)

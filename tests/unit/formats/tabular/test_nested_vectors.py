@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import DestinationError, OptionError, RowError, SourceError
-from l2cli.formats.arrow.datasets import with_types
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.parquet.summary import rewrite_summary
 from l2cli.formats.registry import detect, open_reader
+from l2cli.formats.tabular.datasets import with_types
 from l2cli.normalization.file import normalize_file
 from l2cli.options import FileOptions, NormalizeOptions
 from tests.support.doubling import double
@@ -43,7 +44,7 @@ def load(path: Path) -> Any:
 
 
 def specs(path: Path) -> dict[str, Any]:
-    with open_reader(path, detect(path), allow_external=False, assume_bfloat16=False) as reader:
+    with open_reader(path, detect(path), DEFAULT_OPENING) as reader:
         return {spec.name: spec for spec in reader.arrays()}
 
 
@@ -414,7 +415,7 @@ def test_companions_name_the_new_dtype_inside_a_struct(tmp_path: Path) -> None:
             "tokens": {"feature": {"feature": value}},
         }
     }
-    features = with_types(info, [destination])["features"]
+    features = with_types(info, {destination: pq.read_schema(destination)})["features"]
     assert features["emb"]["n"]["dtype"] == "int64"
     assert features["emb"]["values"]["feature"]["dtype"] == "float64"
     assert features["tokens"]["feature"]["feature"]["dtype"] == "float64"

@@ -1,26 +1,38 @@
-"""The features in a ``dataset_info.json`` of Hugging Face, which name the types of columns."""
+"""The features in a ``dataset_info.json`` of Hugging Face, which name the types of columns.
+
+Used where a store's companions are written anew. It opens no file: the caller reads the schemas.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from l2cli.errors import FormatError
-from l2cli.formats.arrow.footer import FILE_MAGIC
-from l2cli.formats.tabular.errors import as_format_error
 from l2cli.formats.tabular.types import NUMBERS, is_list
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from l2cli.formats.tabular.types import ArrowSchema, ArrowType
 
 
-def with_types(info: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
-    """Return the information with the types that the columns have in ``files``.
+def with_types(info: dict[str, Any], schemas: Mapping[Path, ArrowSchema]) -> dict[str, Any]:
+    """Return the information with the types that the columns have in the files now.
+
+    Parameters
+    ----------
+    info : dict
+        What the ``dataset_info.json`` holds.
+    schemas : Mapping[Path, pyarrow.Schema]
+        Of each file that it describes, as it is now.
+
+    Returns
+    -------
+    dict
+        The same but for the dtypes and lengths of features.
 
     Raises
     ------
@@ -28,8 +40,8 @@ def with_types(info: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
         Where the files don't agree.
     """
     types: dict[str, ArrowType] = {}
-    for path in files:
-        for field in _schema(path):
+    for path, schema in schemas.items():
+        for field in schema:
             if types.setdefault(field.name, field.type) != field.type:
                 raise FormatError(
                     f"{path}: '{field.name}' is {field.type}, in other files {types[field.name]}"
@@ -41,16 +53,6 @@ def with_types(info: dict[str, Any], files: Sequence[Path]) -> dict[str, Any]:
     return {**info, "features": features}
 
 
-def _schema(path: Path) -> ArrowSchema:
-    with as_format_error(path), pa.OSFile(str(path)) as file:
-        head = file.read(len(FILE_MAGIC))
-        file.seek(0)
-        if head.startswith(b"PAR1"):
-            return pq.read_schema(file)
-        open_file = pa.ipc.open_file if head == FILE_MAGIC else pa.ipc.open_stream
-        return open_file(file).schema
-
-
 def _with_type(feature: Any, arrow_type: ArrowType) -> Any:
     """Return a feature with the dtype and length of an Arrow type, where those differ."""
     if is_list(arrow_type) and isinstance(feature, list) and len(feature) == 1:
@@ -60,8 +62,8 @@ def _with_type(feature: Any, arrow_type: ArrowType) -> Any:
     if pa.types.is_struct(arrow_type) and "_type" not in feature:
         inside = {field.name: field.type for field in arrow_type}
         return {
-            name: _with_type(each, inside[name]) if name in inside else each
-            for name, each in feature.items()
+            name: _with_type(member, inside[name]) if name in inside else member
+            for name, member in feature.items()
         }
     if is_list(arrow_type) and "feature" in feature:
         changed = {**feature, "feature": _with_type(feature["feature"], arrow_type.value_type)}
