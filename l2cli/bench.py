@@ -15,7 +15,7 @@ import numpy as np
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
 from l2cli.filesystem.atomic import replacing
-from l2cli.filesystem.siblings import is_abandoned, temporary_folder
+from l2cli.filesystem.siblings import remove_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
 from l2cli.formats.registry import by_word, new_file_writer
 from l2cli.graph.backends.load import BACKENDS, choose_backend, is_installed
@@ -195,9 +195,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
     An error of the system in the block is one of ``folder``.
     """
     try:
-        for left in folder.glob(f".l2norm-*-{_SCRATCH}*/"):
-            if is_abandoned(left.name):
-                shutil.rmtree(left, ignore_errors=True)
+        remove_abandoned(folder)
         with temporary_folder(folder, _SCRATCH) as scratch:
             yield scratch
     except OSError as exc:

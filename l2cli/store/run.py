@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import DestinationError, NoArrayError, is_disk_full
-from l2cli.filesystem.siblings import OWN_PREFIX, is_abandoned
+from l2cli.filesystem.siblings import TOOL_PREFIX, remove_abandoned
 from l2cli.formats.registry import full_suffix
 from l2cli.io.store_state import has_manifest
 from l2cli.io.survey import StoreChoice, choose, families_of, sampled
@@ -237,7 +237,8 @@ def _begin(
         if files.overwrite or not manifest.load():
             _check_norms(plan, files)
             manifest.start()
-        _sweep(plan.root)
+        for folder, _, _ in os.walk(plan.root):
+            remove_abandoned(folder, is_exclusive=True)
     except OSError as exc:
         raise DestinationError(
             f"{plan.root} can't be written to: {exc.strerror or exc}; name another with -o"
@@ -268,19 +269,11 @@ def _check_root(root: str, files: StoreOptions) -> None:
         raise DestinationError(f"{root}: there is no folder {parent}; make it first")
     if files.overwrite or files.in_place or not os.path.isdir(root) or has_manifest(root):
         return
-    if any(not name.startswith(OWN_PREFIX) for name in os.listdir(root)):
+    if any(not name.startswith(TOOL_PREFIX) for name in os.listdir(root)):
         raise DestinationError(
             f"{root} exists and l2norm did not make it; name another with -o, or say --overwrite "
             "to write into it and replace files of the same names"
         )
-
-
-def _sweep(root: str) -> None:
-    """Remove the temporary siblings of processes that are gone."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if name.startswith(f"{OWN_PREFIX}-") and is_abandoned(name):
-                os.unlink(os.path.join(folder, name))
 
 
 def _make_folders(plan: Plan) -> None:
