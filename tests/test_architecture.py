@@ -38,7 +38,7 @@ LAYERS = {
         progress
         log_lines
         terminal
-        bars interruption
+        bars
     """,
     "formats": """
         registry

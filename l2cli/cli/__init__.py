@@ -14,9 +14,9 @@ from typing import ClassVar, NoReturn
 import click
 
 from l2cli import __version__
-from l2cli.cli import interruption
 from l2cli.cli.terminal import answer, open_streams, say
 from l2cli.errors import DestinationError, OptionError, message_of
+from l2cli.runtime import interruption
 from l2cli.text import suggestion
 
 EXIT_USAGE = 2

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from l2cli.cli.interruption import check
 from l2cli.cli.progress import store_progress
 from l2cli.cli.terminal import say
 from l2cli.errors import OptionError, SourceError
 from l2cli.filesystem.streams import is_stream
 from l2cli.report import printable
+from l2cli.runtime.interruption import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -46,10 +46,10 @@ def command(
     takes here, and why.
     """
     from l2cli.bench import run_bench
-    from l2cli.cli.interruption import check
     from l2cli.cli.progress import progress_bar
     from l2cli.cli.terminal import silence_libraries
     from l2cli.report import printable
+    from l2cli.runtime.interruption import check
 
     if not debug:
         silence_libraries()

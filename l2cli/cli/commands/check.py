@@ -198,10 +198,10 @@ def _run(
     debug: bool,
 ) -> CheckReport:
     from l2cli.checking.check import CheckOptions, check
-    from l2cli.cli import interruption
     from l2cli.cli.guard import run_guarded
     from l2cli.cli.progress import progress_bar
     from l2cli.cli.terminal import silence_libraries
+    from l2cli.runtime import interruption
     from l2cli.runtime.tuning import tune_process
 
     options = CheckOptions(**wishes)

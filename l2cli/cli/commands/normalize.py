@@ -264,13 +264,13 @@ def _run(
     flags: dict[str, Any],
 ) -> Report:
     from l2cli.cli.guard import run_guarded
-    from l2cli.cli.interruption import check
     from l2cli.cli.progress import progress_bar
     from l2cli.cli.terminal import silence_libraries
     from l2cli.filesystem.siblings import remove_siblings
     from l2cli.io.resolve import find_route
     from l2cli.normalization.file import normalize
     from l2cli.options import NormalizeOptions
+    from l2cli.runtime.interruption import check
     from l2cli.runtime.tuning import tune_process
 
     options = NormalizeOptions(**wishes)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import BackendError
+from l2cli.runtime.child import SpawnedChild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from multiprocessing.connection import Connection
 
     import numpy as np
 
@@ -25,10 +22,6 @@ if TYPE_CHECKING:
     Graph = Callable[..., list[np.ndarray[Any, Any]]]
 
 _KEPT_GRAPHS = 32
-_PROGRAM = (
-    "import sys; sys.path[:] = {path!r}; from l2cli.graph.backends.server import main; "
-    "main({descriptor}, {name!r}, {device!r})"
-)
 
 
 class Backend(ABC):
@@ -68,21 +61,10 @@ class ProcessBackend(Backend):
     def __init__(self, name: str, device: str) -> None:
         super().__init__()
         self._turn = threading.Lock()
-        self._connection, other = Pipe()
-        with other:
-            code = _PROGRAM.format(
-                path=sys.path, descriptor=other.fileno(), name=name, device=device
-            )
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(other.fileno(),),
-                # The process that this one was forked from has memory of the GPU too.
-                env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ},
-            )
-        weakref.finalize(self, _end, os.getpid(), process, self._connection)
+        # The process that this one was forked from has memory of the GPU too.
+        child = SpawnedChild("l2cli.graph.backends.server", (name, device))
+        self._connection = child.connection
+        weakref.finalize(self, _end, os.getpid(), child)
         self.name, self.device = self._receive()
 
     def _compile(self, spec: GraphSpec) -> Graph:
@@ -107,9 +89,9 @@ class ProcessBackend(Backend):
         return message
 
 
-def _end(owner: int, process: subprocess.Popen[bytes], connection: Connection[Any, Any]) -> None:
-    """End ``process``, unless this is but a fork of the one that started it."""
-    connection.close()
+def _end(owner: int, child: SpawnedChild) -> None:
+    """End ``child``, unless this is but a fork of the process that started it."""
     if os.getpid() == owner:
-        process.kill()
-        process.wait()
+        child.end()
+    else:
+        child.connection.close()

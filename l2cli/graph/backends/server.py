@@ -1,21 +1,21 @@
-"""A process with a backend in it, for one that can't have its own; it ends when that one does."""
+"""A backend in a child process, for a process that was forked and can't have its own.
+
+:class:`~l2cli.graph.backends.base.ProcessBackend` starts it and sends it arrays.
+"""
 
 from __future__ import annotations
 
-import signal
-import warnings
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import BackendError, L2NormError
 from l2cli.graph.backends.load import load_backend
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
-def main(descriptor: int, name: str, device: str) -> None:
-    """Serve the process at the other end of the socket ``descriptor``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The other one decides.
-    warnings.simplefilter("ignore")
-    connection: Connection[Any, Any] = Connection(descriptor)
+
+def main(connection: Connection[Any, Any], name: str, device: str) -> None:
+    """Serve the process at the other end of ``connection``."""
     try:
         backend = load_backend(name, device)
         connection.send((backend.name, backend.device))
