@@ -48,10 +48,8 @@ def run_guarded(
         return call_in_fork(work, _as_error, clean_up)
     except ChildCrashedError as exc:
         check()  # A library that is interrupted may crash: that is no fault of the file.
-        message = crash_message(subject, exc.exit_code, consequence)
-        was_killed = exc.exit_code == -9
-        hint = "" if was_killed else "; --debug shows what the library said"
-        raise FormatError(f"{message}{hint}") from None
+        hint = "; --debug shows what the library said"
+        raise FormatError(crash_message(subject, exc.exit_code, consequence, hint)) from None
     except L2NormError:
         check()  # Nor is what others make of an interrupt in the midst of their import.
         raise

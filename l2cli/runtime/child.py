@@ -50,7 +50,9 @@ class ChildCrashedError(Exception):
         self.exit_code = exit_code
 
 
-def crash_message(subject: str, exit_code: int, consequence: str = "nothing was written") -> str:
+def crash_message(
+    subject: str, exit_code: int, consequence: str = "nothing was written", hint: str = ""
+) -> str:
     """Return the message about a process that ended while it read a file.
 
     Parameters
@@ -61,7 +63,10 @@ def crash_message(subject: str, exit_code: int, consequence: str = "nothing was 
         Negative for a signal, as :class:`subprocess.Popen` has it.
     consequence : str
         What that means for the destination.
+    hint : str
+        Where what the process said can be seen; it said nothing where the system killed it.
     """
+    consequence += hint if exit_code != -signal.SIGKILL else ""
     if exit_code >= 0:
         flags = os.environ.get("XLA_FLAGS")
         doubt = f"; look at XLA_FLAGS, which is '{flags}'" if flags else ""
