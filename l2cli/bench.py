@@ -19,7 +19,7 @@ from l2cli.errors import BackendError, DestinationError, L2NormError, OptionErro
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import is_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
-from l2cli.formats.registry import by_word, new_file_writer
+from l2cli.formats.registry import by_name, new_file_writer
 from l2cli.graph.backends.load import choose_backend
 from l2cli.options import NormalizeOptions
 from l2cli.runtime.backends import BACKENDS
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 DIM = 768
 COPY = "copy"
-FORMATS = tuple(map(by_word, ("npy", "npz", "hdf5", "parquet", "arrow")))
+FORMATS = tuple(map(by_name, ("npy", "npz", "hdf5", "parquet", "arrow")))
 DTYPES = tuple(name for name in FLOAT_DTYPES if TABLE[name].is_in_numpy)
 _MIN_RUNS, _MAX_RUNS = 2, 6
 """Of each file on each backend; the first compiles, and doesn't count."""
@@ -187,7 +187,7 @@ def run_bench(
                 tell(index * _MAX_RUNS + len(turns))
             medians = {name: statistics.median(turn[name] for turn in turns[1:]) for name in runs}
             size = source.stat().st_size
-            report.speeds.append(Speed(kind.name, dtype, size, len(turns) - 1, medians))
+            report.speeds.append(Speed(kind.title, dtype, size, len(turns) - 1, medians))
     return report
 
 
@@ -212,7 +212,7 @@ def _check_room(folder: Path, num_bytes: int) -> None:
     if free < needed:
         raise DestinationError(
             f"{folder} has room for {free / 1e6:,.1f} MB, and this takes {needed / 1e6:,.1f}; "
-            "choose a smaller --size or another folder"
+            "choose a smaller `num_bytes` or another folder"
         )
 
 

@@ -28,43 +28,130 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class L2NormError(Exception):
-    """Base of every error that ``l2cli`` raises on purpose."""
+    """Base of every error that ``l2cli`` raises on purpose.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> try:
+    ...     l2cli.normalize_file("no.npy")
+    ... except l2cli.L2NormError as error:
+    ...     print(error)
+    no.npy can't be read: No such file or directory
+    """
 
 
 class OptionError(L2NormError):
-    """The options contradict each other, or this machine can't honour them."""
+    """The options contradict each other, or this machine can't honour them.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> try:
+    ...     l2cli.NormalizeOptions(truncate_dim=0)
+    ... except l2cli.OptionError as error:
+    ...     print(error)
+    `truncate_dim` is 0, expected an integer, 1 or more
+    """
 
 
 class BackendError(OptionError):
-    """The backend can't be loaded, or has no such device."""
+    """The backend can't be loaded, or has no such device.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> issubclass(l2cli.BackendError, l2cli.OptionError)
+    True
+    """
 
 
 class SourceError(L2NormError):
-    """A source could not be used."""
+    """A source could not be used.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> try:
+    ...     l2cli.inspect_file("no.npy")
+    ... except l2cli.SourceError as error:
+    ...     print(error)
+    no.npy can't be read: No such file or directory
+    """
 
 
 class FormatError(SourceError):
-    """A source isn't what it claims to be, is damaged, or is cut off."""
+    """A source isn't what it claims to be, is damaged, or is cut off.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> with open("text.npy", "w") as file:
+    ...     _ = file.write("no numbers")
+    >>> try:
+    ...     l2cli.inspect_file("text.npy")
+    ... except l2cli.FormatError:
+    ...     print("not an npy")
+    not an npy
+    """
 
 
 class SelectionError(SourceError):
-    """A source holds no array that could be taken, or several and no way to tell which."""
+    """A source holds no array that could be taken, or several and no way to tell which.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> issubclass(l2cli.SelectionError, l2cli.SourceError)
+    True
+    """
 
 
 class NoArrayError(SelectionError):
-    """A source is sound, and holds no array that could be taken."""
+    """A source is sound, and holds no array that could be taken.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> issubclass(l2cli.NoArrayError, l2cli.SelectionError)
+    True
+    """
 
 
 class OtherArraysError(NoArrayError):
-    """A source is sound, and holds floating arrays, but none that is taken unless it is named."""
+    """A source is sound, and holds floating arrays, but none that is taken unless it is named.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> issubclass(l2cli.OtherArraysError, l2cli.NoArrayError)
+    True
+    """
 
 
 class RowError(SourceError):
-    """A row may not be normalized under the options given."""
+    """A row may not be normalized under the options given.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> try:
+    ...     l2cli.normalize([[0.0, 0.0]], zero_rows="error")
+    ... except l2cli.RowError:
+    ...     print("a zero row")
+    a zero row
+    """
 
 
 class DestinationError(L2NormError):
-    """A destination could not be written. Nothing of it is left behind."""
+    """A destination could not be written. Nothing of it is left behind.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> issubclass(l2cli.DestinationError, l2cli.L2NormError)
+    True
+    """
 
 
 def reason(error: OSError) -> str:
@@ -85,14 +172,14 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def message_of(error: BaseException) -> str:
-    """Return what to say of an error to people, in one line."""
+    """Return one line for people about any error."""
     if isinstance(error, L2NormError):
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {reason(error)}"
     if isinstance(error, ModuleNotFoundError):
         return missing_module(error)
-    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
+    return f"unexpected {type(error).__name__}: {error}"
 
 
 def missing_module(error: ModuleNotFoundError) -> str:
@@ -116,7 +203,7 @@ def crash_message(subject: str, exit_code: int, consequence: str = "nothing was 
         doubt = f"; look at XLA_FLAGS, which is '{flags}'" if flags else ""
         return (
             f"{subject}: the process that worked on it gave up with exit code {exit_code}; "
-            f"{consequence}; --debug shows what it said{doubt}"
+            f"{consequence}{doubt}"
         )
     name = signal.Signals(-exit_code).name
     if name == "SIGKILL":
@@ -126,5 +213,5 @@ def crash_message(subject: str, exit_code: int, consequence: str = "nothing was 
         )
     return (
         f"{subject}: a library crashed ({name}) on it, most likely because it is damaged; "
-        f"{consequence}; --debug shows what the library said"
+        f"{consequence}"
     )

@@ -74,23 +74,42 @@ class ArrayReport:
 class Report:
     """What became of one source.
 
-    Attributes
+    Parameters
     ----------
-    warnings
-        Those of the ``notes`` that say what did not become unit, which a quiet command shows too.
-    backend, device
-        What computed; empty where nothing had to be computed, or on a dry run.
-    seconds
-        Wall time of the whole call.
-    num_bytes
+    source, destination : str
+        What messages call them: a path, or the name of a stream.
+    format : str
+        The source's format.
+    arrays : list of ArrayReport
+        What became of each array that was normalized.
+    notes : list of str
+        What the user should know; the warnings are among them.
+    warnings : list of str
+        Those of the notes that say what did not become unit.
+    backend, device : str
+        What computed; empty if nothing had to be computed, or on a dry run.
+    num_bytes : int
         Bytes of the arrays as they were read, once.
-    already_unit
-        ``copied`` or ``left`` as it was where every row was a unit row before and nothing had to
-        be done; else empty.
-    norms
+    seconds : float
+        Wall time of the whole call.
+    dry_run : bool
+        Whether nothing was written or counted.
+    already_unit : {'', 'copied', 'left'}
+        What was done with the file, if every row was a unit row before and nothing had to be
+        normalized.
+    norms : str
         The file that holds the norms that the rows had, if one was asked for.
-    verified
+    verified : bool
         Whether the destination was read back and checked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import l2cli
+    >>> np.save("vectors.npy", np.array([[3.0, 4.0], [0.0, 0.0]]))
+    >>> report = l2cli.normalize_file("vectors.npy", files=l2cli.FileOptions(overwrite=True))
+    >>> report.destination, report.arrays[0].counts.zero
+    ('vectors.normalized.npy', 1)
     """
 
     source: str
@@ -146,7 +165,7 @@ def short_rows(number: int, epsilon: float) -> str:
     """Return what to say of rows that ``epsilon`` kept from becoming unit."""
     rows, them = ("1 row is", "it") if number == 1 else (f"{number:,} rows are", "them")
     shortest = f"{math.sqrt(epsilon):g}".replace("e-0", "e-")
-    return f"{rows} shorter than {shortest} and did not become unit; --epsilon 0 makes {them} unit"
+    return f"{rows} shorter than {shortest} and did not become unit; `epsilon=0` makes {them} unit"
 
 
 def _describe_all(arrays: list[ArrayReport], most: int = 6) -> str:

@@ -6,6 +6,7 @@ more of them: that is for long runs, ``python -m pytest -m slow --hypothesis-pro
 
 from __future__ import annotations
 
+import os
 import tempfile
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from l2cli.runtime.backends import BACKENDS
-from tests.workers import BackendProcess
+from tests.support.workers import BackendProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,15 +26,32 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-_OWN_FOLDERS = ("TMPDIR", "L2NORM_CACHE_DIR", "XDG_CACHE_HOME", "KERAS_HOME", "HF_HOME")
+_FOLDERS = ("TMPDIR", "XDG_CACHE_HOME", "KERAS_HOME", "HF_HOME")
 """Where programs keep what outlives them, and find what others left."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker of xdist do all that asks a backend: it takes seconds to start."""
+    for item in items:
+        arguments = getattr(getattr(item, "callspec", None), "params", {})
+        wanted = {str(arguments.get("backend")) + "_process", *getattr(item, "fixturenames", ())}
+        for name in ("tensorflow", "jax"):
+            if f"{name}_process" in wanted:
+                item.add_marker(pytest.mark.xdist_group(name))
+                break
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let tests, and the commands they run, see folders of these tests alone."""
+def _temporary_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let tests, and the commands they run, see folders of these tests alone.
+
+    Graphs are shared by the workers of one run, so that each is made once.
+    """
+    base = tmp_path_factory.getbasetemp()
+    graphs = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
     with pytest.MonkeyPatch.context() as patch:
-        for name in _OWN_FOLDERS:
+        patch.setenv("L2NORM_CACHE_DIR", str(graphs))
+        for name in _FOLDERS:
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         patch.setattr(tempfile, "tempdir", None)  # It is read from TMPDIR again.
         yield

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from l2cli.arrays import is_one_row
 from l2cli.checking.comparison import angles, side_by_side
 from l2cli.checking.result import ArrayCheck
 from l2cli.checking.statistics import NUM_OFFENDERS, Tally
-from l2cli.engine.norms import row_norms, spanning_norms
-from l2cli.engine.vectors import Vectors
+from l2cli.engine.normalizer import Normalizer, make_normalizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
+    import numpy as np
+
     from l2cli.arrays import ArraySpec, Batch
-    from l2cli.engine.vectors import LoadBackend, Read
+    from l2cli.engine.backend import LazyBackend
+    from l2cli.engine.vectors import Read
     from l2cli.options import NormalizeOptions
 
     Array = np.ndarray[Any, Any]
@@ -48,7 +49,7 @@ class ArrayRun:
         self,
         array: ArraySpec,
         reading: NormalizeOptions,
-        backend: LoadBackend,
+        backend: LazyBackend,
         tolerance: float,
         *,
         allow_zero: bool,
@@ -59,15 +60,15 @@ class ArrayRun:
         self._reading = reading
         self._backend = backend
         self._tolerance = tolerance
-        self._vectors = Vectors(array, array, reading, backend)
+        self._normalizer = self._make_normalizer(array)
         self._num_rows = 0
         self.num_incomplete = 0
-        self.spans = 0 in self._vectors.axes
+        self.spans = self._normalizer.spans_batches
 
     def take(self, batch: Batch) -> None:
         """Check the rows of ``batch``, whose vectors lie within a row each."""
         self._count(batch)
-        norms = row_norms(self._vectors, batch)
+        norms = self._normalizer.norms(batch)
         # Of rows that are all alike, those that may be named; the rest by arithmetic.
         stop = NUM_OFFENDERS if is_one_row(batch.rows) else len(norms)
         self.tally.add(norms[:stop], self._tolerance, batch.row_number)
@@ -86,7 +87,10 @@ class ArrayRun:
                 yield batch
             is_first = False
 
-        self.tally.add(spanning_norms(self._vectors, counted), self._tolerance, int)
+        self._normalizer.measure(counted)
+        if is_first:  # Of an array without a component nothing was read.
+            list(counted())
+        self.tally.add(self._normalizer.column_norms, self._tolerance, int)
 
     def take_pairs(self, array: ArraySpec, before: Iterable[Batch], after: Iterable[Batch]) -> None:
         """Check the rows of ``after``, and compare each with what it was made of.
@@ -96,24 +100,25 @@ class ArrayRun:
         array
             The one that the batches ``before`` are of.
         """
-        originals = Vectors(array, array, self._reading, self._backend)
+        originals = self._make_normalizer(array)
         for old, new in side_by_side(before, map(self._count, after)):
-            norms = row_norms(self._vectors, new)
-            every = np.ones(norms.shape, bool)
-            turns = angles(
-                originals.take(originals.rows(old), every),
-                self._vectors.take(self._vectors.rows(new), every),
-            )
-            self.tally.add_before(row_norms(originals, old))
+            norms = self._normalizer.norms(new)
+            turns = angles(originals.vectors.all(old), self._normalizer.vectors.all(new))
+            self.tally.add_before(originals.norms(old))
             self.tally.add(norms, self._tolerance, new.row_number, turns.reshape(norms.shape))
 
     def result(self) -> ArrayCheck:
         """Return what was found."""
         array, figures = self.array, self.tally.figures()
-        shape = (self._num_rows, *self._vectors.source_shape.common)
+        shape = (self._num_rows, *self._normalizer.vectors.source_shape.common)
         return ArrayCheck(
             array.name, shape, array.dtype, self._tolerance, figures, self.tally.offenders
         )
+
+    def _make_normalizer(self, array: ArraySpec) -> Normalizer:
+        """Return what takes the norms of ``array``, whose vectors are counted here, not there."""
+        options = replace(self._reading, nonfinite="keep", zero_rows="keep")
+        return make_normalizer(array, array, options, self._backend)
 
     def _repeated(self, norms: Array, times: int) -> Tally:
         """Return the tally of ``norms`` so many times over."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from l2cli.checking.array import ArrayRun
 from l2cli.checking.inputs import label, list_inputs
 from l2cli.checking.result import CheckReport, FileCheck
 from l2cli.checking.statistics import Tally
 from l2cli.dtypes import DTYPES, FLOAT_DTYPES
+from l2cli.engine.backend import LazyBackend
 from l2cli.engine.pipeline import read_ahead
 from l2cli.errors import (
     BackendError,
@@ -27,10 +26,9 @@ from l2cli.errors import (
     SourceError,
 )
 from l2cli.formats.registry import full_suffix, may_hold_vectors
-from l2cli.graph.backends.load import begin_loading, load_backend
-from l2cli.io.selection import select
+from l2cli.io.selection import Selection, select
 from l2cli.io.store_state import unfinished
-from l2cli.options import NormalizeOptions
+from l2cli.options import CheckOptions
 from l2cli.text import brief, suffixes_text
 
 if TYPE_CHECKING:
@@ -40,69 +38,10 @@ if TYPE_CHECKING:
     from l2cli.checking.inputs import Input, Inputs
     from l2cli.filesystem.buffered_stream import Readable
     from l2cli.formats.base import Reader
-    from l2cli.io.survey import ShardChoice
+    from l2cli.io.store_choice import ShardChoice
 
     Progress = Callable[[int, int], None]
-    Choose = Callable[[Reader], list[ArraySpec]]
-
-
-@dataclass(frozen=True)
-class CheckOptions:
-    """How to check a source. Validated when made.
-
-    Attributes
-    ----------
-    tolerance
-        How far from 1 the norm of a unit row may be; ``None`` for that of the array's dtype in
-        :data:`l2cli.dtypes.DTYPES`.
-    zero_rows
-        ``allow`` zero and null rows, which have no direction, or ``forbid`` them.
-    select, axis, batch_size, backend, device, allow_external
-        As for :class:`~l2cli.options.NormalizeOptions`.
-    """
-
-    tolerance: float | None = None
-    zero_rows: Literal["allow", "forbid"] = "allow"
-    select: tuple[str, ...] = ()
-    axis: tuple[int, ...] | None = None
-    batch_size: int | None = None
-    backend: str = "auto"
-    device: str = "auto"
-    allow_external: bool = False
-
-    def __post_init__(self) -> None:
-        if self.zero_rows not in ("allow", "forbid"):
-            raise OptionError(f"zero_rows is {self.zero_rows!r}, expected allow, forbid")
-        if self.tolerance is not None and not 0 <= self.tolerance < math.inf:
-            raise OptionError(f"tolerance is {self.tolerance}, expected a finite number, 0 or more")
-        _ = self.reading
-
-    @property
-    def allow_zero(self) -> bool:
-        """Whether zero and null rows may be there."""
-        return self.zero_rows == "allow"
-
-    @property
-    def reading(self) -> NormalizeOptions:
-        """The options that say what is read, and how."""
-        return NormalizeOptions(
-            self.select,
-            self.axis,
-            batch_size=self.batch_size,
-            backend=self.backend,
-            device=self.device,
-            allow_external=self.allow_external,
-            dtype="bfloat16",  # What an npy of two bytes of no type a component is taken for.
-        )
-
-    @property
-    def selecting(self) -> NormalizeOptions:
-        """The options that say which arrays are taken: as they are when they are normalized."""
-        return replace(self.reading, dtype="same")
-
-    def tolerance_for(self, array: ArraySpec) -> float:
-        """Return how far from 1 the norm of a unit row of ``array`` may be."""
-        return DTYPES[array.dtype].tolerance if self.tolerance is None else self.tolerance
+    Choose = Callable[[Reader], Selection]
 
 
 def check(
@@ -192,7 +131,7 @@ class _Run:
         self._total = num_bytes
         self._done = 0
         self._progress = progress or (lambda done, total: None)
-        self._backend = cache(partial(load_backend, options.backend, options.device))
+        self._backend = LazyBackend(options.backend, options.device)
 
     def check(self, each: Input, *, is_alone: bool) -> FileCheck | None:
         """Return what was found in one input; ``None`` for a file of a folder without an array."""
@@ -212,16 +151,17 @@ class _Run:
 
     def _check(self, each: Input) -> FileCheck:
         source, options = each.source(), self._options
-        file = FileCheck(each.label, each.named, source.kind.name)
+        file = FileCheck(each.label, each.named, source.file_format.title)
         advance = partial(self._advance, each.num_bytes)
         choose = partial(self._choose, choice=each.choice)
         with contextlib.ExitStack() as stack:
-            begin_loading(options.backend, options.device)
+            self._backend.begin_loading()
             if each.before is None:
                 reader = stack.enter_context(
                     source.opened(options.reading, partial(self._must_seek, choose))
                 )
-                runs = [self._run(array) for array in choose(reader)]
+                selection = choose(reader)
+                runs = [self._run(array) for array in selection]
                 self._read(reader, runs, _ByteCount(runs, advance))
             else:
                 original = each.before.source()
@@ -229,12 +169,13 @@ class _Run:
                 must_seek = partial(self._has_several, choose)
                 old = stack.enter_context(original.opened(options.reading, must_seek))
                 reader = stack.enter_context(source.opened(options.reading, must_seek))
-                pairs = self._pair(choose(old), choose(reader))
+                selection = choose(reader)
+                pairs = self._pair(choose(old).arrays, selection.arrays)
                 runs = [run for _, run in pairs]
                 self._read_both(old, reader, pairs, _ByteCount(runs, advance))
                 original.check_unchanged()
             source.check_unchanged()
-            file.notes = list(dict.fromkeys(reader.notes))
+            file.notes = [*reader.notes, *selection.notes]
         for run in runs:
             self.tally += run.tally
             file.arrays.append(run.result())
@@ -246,11 +187,11 @@ class _Run:
             array,
             options.reading,
             self._backend,
-            options.tolerance_for(array),
+            DTYPES[array.dtype].tolerance if options.tolerance is None else options.tolerance,
             allow_zero=options.allow_zero,
         )
 
-    def _choose(self, reader: Reader, choice: ShardChoice | None) -> list[ArraySpec]:
+    def _choose(self, reader: Reader, choice: ShardChoice | None) -> Selection:
         options = self._options.selecting
         chosen = choice.select(reader, options) if choice else select(reader, options.select)
         for array in chosen:
@@ -268,7 +209,9 @@ class _Run:
     def _has_several(self, choose: Choose, reader: Reader) -> bool:
         return len(choose(reader)) > 1
 
-    def _pair(self, old: list[ArraySpec], new: list[ArraySpec]) -> list[tuple[ArraySpec, ArrayRun]]:
+    def _pair(
+        self, old: Sequence[ArraySpec], new: Sequence[ArraySpec]
+    ) -> list[tuple[ArraySpec, ArrayRun]]:
         """Return each array with what it was made of: by name, unless there is one of each."""
         runs = [self._run(array) for array in new]
         if any(run.spans for run in runs):

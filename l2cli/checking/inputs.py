@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import OptionError
 from l2cli.filesystem.walk import list_folder
-from l2cli.formats.registry import by_suffix, by_word
-from l2cli.io.source import STANDARD_INPUT, find_source
-from l2cli.io.survey import families_of, survey_files
+from l2cli.formats.registry import by_name, by_suffix
+from l2cli.io.families import families_of
+from l2cli.io.resolve import find_source
+from l2cli.io.source import STANDARD_INPUT
+from l2cli.io.survey import survey_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from l2cli.filesystem.buffered_stream import Readable
     from l2cli.filesystem.walk import FoundFile
     from l2cli.io.source import Source
-    from l2cli.io.survey import ShardChoice
+    from l2cli.io.store_choice import ShardChoice
     from l2cli.options import NormalizeOptions
 
 
@@ -58,7 +60,7 @@ class Input:
 
     def source(self) -> Source:
         """Find out its format."""
-        kind = by_word(self.source_format) if self.source_format else None
+        kind = by_name(self.source_format) if self.source_format else None
         return find_source(self.place, kind)
 
 
@@ -133,7 +135,7 @@ def _list_folder(
     names = [file.name for file in files if by_suffix(Path(file.name)) is not None]
     shards = [Input(folder / name, source_format, named=False) for name in names]
     families = families_of(names)
-    kind = by_word(source_format) if source_format else None
+    kind = by_name(source_format) if source_format else None
     choice = survey_files([folder / name for name in names], families, options, kind)
     for name, shard, family in zip(names, shards, families, strict=True):
         each = replace(shard, choice=choice.of(family))

@@ -9,20 +9,24 @@ import importlib
 import os
 import shlex
 import sys
-from typing import ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import click
 
 from l2cli import __version__
 from l2cli.cli import interruption
-from l2cli.cli.terminal import answer, open_streams, say
-from l2cli.errors import DestinationError, OptionError, message_of
+from l2cli.cli.errors import (
+    EXIT_BROKEN_PIPE,
+    EXIT_INTERRUPTED,
+    report_error,
+    report_usage,
+)
+from l2cli.cli.terminal import open_streams, say
 from l2cli.text import suggestion
 
-EXIT_USAGE = 2
-EXIT_FAILED = 3
-EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 INTERRUPTED = "l2norm: interrupted; nothing was left behind"
 
 
@@ -81,64 +85,51 @@ def cli(ctx: click.Context) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command and exit, with one line for whatever went wrong."""
+    """Run the command on the arguments of this process, which is its own, and exit."""
     open_streams()
     interruption.listen()
-    code = _exit_code()
+    code = run(sys.argv[1:])
     sys.stderr.flush()
     os._exit(code)  # Python's own end would crash a thread that still imports a backend.
 
 
-def _exit_code() -> int:
+def run(argv: Sequence[str]) -> int:
+    """Run the command in a process that is not its own, such as that of the tests.
+
+    Signals and the standard streams are left as they are. Errors are one line on standard error.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The arguments, without the name of the program.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     try:
-        return _run()
+        return _run(list(argv))
     except BrokenPipeError:
         return EXIT_BROKEN_PIPE  # The reader has gone, as `head` does.
     except (KeyboardInterrupt, click.Abort):
         say(INTERRUPTED)
         return EXIT_INTERRUPTED
     except click.UsageError as exc:
-        where = exc.ctx.command_path if exc.ctx else "l2norm"
-        message = exc.format_message().rstrip(".")
-        say(f"l2norm: {message}{' See' if message.endswith('?') else '; see'} {where} --help")
-        return EXIT_USAGE
+        return report_usage(exc)
     except Exception as exc:
-        return _fail(exc)
+        return report_error(exc)
 
 
-def _run() -> int:
-    """Run the command to its last byte of output, and return its exit code."""
-    code = 0
+def _run(arguments: list[str]) -> int:
+    code: int | str | None
     try:
-        with cli.make_context("l2norm", sys.argv[1:]) as context:
-            cli.invoke(context)
+        with cli.make_context("l2norm", arguments) as context:
+            code = cli.invoke(context)
     except click.exceptions.Exit as exc:
         code = exc.exit_code
     except Exception:
-        # Python makes a RuntimeError of some interrupts, such as those in class bodies.
         interruption.check()
         raise
     sys.stdout.flush()
-    return code
-
-
-def _fail(exc: Exception) -> int:
-    if "--debug" in sys.argv:
-        import traceback
-
-        traceback.print_exception(exc)
-    message = message_of(exc)
-    say(f"l2norm: {message}")
-    if "--json" in sys.argv:
-        _answer_error(message)
-    return EXIT_USAGE if isinstance(exc, OptionError) else EXIT_FAILED
-
-
-def _answer_error(message: str) -> None:
-    """Write an error to standard output too, for programs. A second one changes no exit code."""
-    try:
-        answer({"error": message})
-    except BrokenPipeError:
-        pass
-    except DestinationError as exc:
-        say(f"l2norm: {exc}")
+    return int(code or 0)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
+from l2cli.cli.interruption import check
 from l2cli.cli.log_lines import FileLines, StoreLines
 from l2cli.text import printable
 
@@ -21,13 +22,28 @@ if TYPE_CHECKING:
 def progress_bar(
     show: bool | None, title: str, unit: str = "B"
 ) -> Iterator[Callable[[int, int], None]]:
-    """Yield a callback that draws a progress bar, over bytes if nothing is said, or does nothing.
+    """Yield a callback that shows progress and raises ``Interrupted`` if a signal came.
 
     Parameters
     ----------
-    show
-        ``None`` shows it if standard error is a terminal, and lines elsewhere.
+    show : bool, optional
+        ``None`` shows a bar if standard error is a terminal, and lines elsewhere.
+    title : str
+        What is worked on.
+    unit : str
+        Of the numbers that the callback gets; bytes by default.
     """
+    with _drawing(show, title, unit) as draw:
+
+        def advance(done: int, total: int) -> None:
+            check()
+            draw(done, total)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def _drawing(show: bool | None, title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     if not (sys.stderr.isatty() if show is None else show):
         is_log = show is None and unit == "B"
         yield FileLines(title).write if is_log else lambda done, total: None
@@ -36,13 +52,13 @@ def progress_bar(
 
     with tqdm(desc=title, unit=unit, unit_scale=unit == "B", leave=False) as bar:
 
-        def advance(done: int, total: int) -> None:
+        def draw(done: int, total: int) -> None:
             if not done:
                 bar.reset(total or None)
             bar.total = total or None
             bar.update(done - bar.n)
 
-        yield advance
+        yield draw
 
 
 @contextlib.contextmanager

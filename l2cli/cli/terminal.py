@@ -15,12 +15,18 @@ from typing import Any, TextIO
 from l2cli.errors import DestinationError
 from l2cli.text import printable
 
+_closed: set[int] = set()
+_is_own_process = False
+
 
 def silence_libraries() -> None:
     """Send what C libraries write to file descriptor 2 nowhere; ``sys.stderr`` still works.
 
-    TensorFlow's and XLA's first lines come before any of their settings is read.
+    TensorFlow's and XLA's first lines come before any of their settings is read. A process that
+    is not the command's own, such as that of a test, keeps its streams.
     """
+    if not _is_own_process:
+        return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     warnings.simplefilter("ignore")
@@ -38,12 +44,9 @@ def say(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
-def answer(held: dict[str, Any]) -> None:
+def print_json(record: dict[str, Any]) -> None:
     """Write a line of JSON to standard output."""
-    print(json.dumps(held), flush=True)
-
-
-_closed: set[int] = set()
+    print(json.dumps(record), flush=True)
 
 
 def open_streams() -> None:
@@ -53,6 +56,8 @@ def open_streams() -> None:
     a ``BrokenPipeError``. Standard error that can't be written is no error. What the caller
     closed is open on nothing, so that no file is mistaken for a stream.
     """
+    global _is_own_process
+    _is_own_process = True
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         _closed.add(descriptor)
     os.close(descriptor)

@@ -1,8 +1,12 @@
-"""One NumPy array, normalized as the command would normalize it in a file."""
+"""One NumPy array, normalized to the bytes that the command would write of it in a file.
+
+:func:`normalize` is public; it takes the array through the same normalizer and the same loop as a
+file's rows. It knows no files.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +20,10 @@ from l2cli.arrays import (
     rows_per_batch,
     windows,
 )
+from l2cli.engine.backend import LazyBackend
 from l2cli.engine.normalizer import make_normalizer
+from l2cli.engine.pipeline import computed, computed_ahead
 from l2cli.errors import RowError, SourceError
-from l2cli.graph.backends.load import load_backend
 from l2cli.options import NormalizeOptions
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from l2cli.graph.backends.base import Backend
+    from l2cli.report import Counts
 
     Array = np.ndarray[Any, Any]
 
@@ -41,17 +46,17 @@ def normalize(
 
     Parameters
     ----------
-    array
+    array : array_like
         Of any rank but 0, of ``float16``, ``bfloat16``, ``float32`` or ``float64`` in any byte
         order; integers where a ``dtype`` is given. It stays as it is. Of a masked array the
         vectors that are masked as a whole stay as they are; one that is masked in part is an
         error unless ``nonfinite`` lets it pass.
-    axis
+    axis : int or tuple of int
         The axis, or axes, that one vector lies along.
-    epsilon
+    epsilon : float
         Lower bound on the sum of squares; 0 makes every finite non-zero row unit. One that is
         shorter than its square root does not become unit.
-    options
+    **options : Any
         The rest of :class:`~l2cli.options.NormalizeOptions`: ``dtype``, ``zero_rows``,
         ``nonfinite``, ``truncate_dim``, ``backend``, ``device``, ``batch_size``.
 
@@ -66,14 +71,55 @@ def normalize(
     OptionError
         Where an option is out of range, or the backend or device isn't there.
     SourceError
-        Where the array can't be normalized. ``RowError``: for one of its rows.
+        Where the array can't be normalized.
+    RowError
+        Where one of its rows is refused; it is a ``SourceError`` too.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> l2cli.normalize([[3.0, 4.0]])
+    array([[0.6, 0.8]])
     """
     axes = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
-    wishes = NormalizeOptions(axis=axes, epsilon=epsilon, **options)
-    given = _as_array(array)
-    if isinstance(given, np.ma.MaskedArray):
-        return _normalized_masked(given, wishes)
-    return _normalized(given, wishes)
+    checked = NormalizeOptions(axis=axes, epsilon=epsilon, **options)
+    numbers = _as_array(array)
+    if isinstance(numbers, np.ma.MaskedArray):
+        return _normalize_masked(numbers, checked)
+    return normalize_array(numbers, checked)[0]
+
+
+def normalize_array(array: Array, options: NormalizeOptions) -> tuple[Array, Counts]:
+    """Return an array without a mask, normalized, and what was counted in it.
+
+    Raises
+    ------
+    SourceError
+        As for :func:`normalize`.
+    """
+    spec = _spec(array)
+    output = options.output(spec)
+    dtype = array.dtype if output.dtype == spec.dtype else numpy_dtype(output.dtype)
+    shape = [length or 0 for length in output.shape]
+    result = np.empty_like(array, dtype, shape=shape, subok=False)
+
+    batch_rows = rows_per_batch(spec, options.batch_size)
+
+    def batches() -> Iterator[Batch]:
+        for start, stop in windows(len(array), batch_rows):
+            yield Batch(spec, array[start:stop], start)
+
+    backend = LazyBackend(options.backend, options.device)
+    normalizer = make_normalizer(spec, output, options, backend)
+    normalizer.measure(batches)
+    with (
+        computed_ahead(batches(), normalizer.normalize, is_quick=True)
+        if len(array) > batch_rows
+        else nullcontext(computed(batches(), normalizer.normalize))  # Threads take 0.2 ms to start.
+    ) as pairs:
+        for _, batch in pairs:
+            result[batch.start : batch.start + len(batch.rows)] = batch.rows
+    return result, normalizer.counts
 
 
 def _as_array(array: ArrayLike) -> Array:
@@ -87,58 +133,36 @@ def _as_array(array: ArrayLike) -> Array:
         raise SourceError(f"array is no array of numbers: {exc}") from exc
 
 
-def _normalized(array: Array, wishes: NormalizeOptions) -> Array:
-    spec = _spec(array)
-    output = wishes.output(spec)
-    dtype = array.dtype if output.dtype == spec.dtype else numpy_dtype(output.dtype)
-    shape = [length or 0 for length in output.shape]
-    result = np.empty_like(array, dtype, shape=shape, subok=False)
+def _normalize_masked(array: np.ma.MaskedArray[Any, Any], options: NormalizeOptions) -> Array:
+    """Normalize the vectors that are not masked; masked components stay as they are.
 
-    @cache
-    def backend() -> Backend:
-        return load_backend(wishes.backend, wishes.device)
-
-    def batches() -> Iterator[Batch]:
-        for start, stop in windows(len(array), rows_per_batch(spec, wishes.batch_size)):
-            yield Batch(spec, array[start:stop], start)
-
-    normalizer = make_normalizer(spec, output, wishes, backend)
-    normalizer.measure(batches)
-    for batch in batches():
-        result[batch.start : batch.start + len(batch.rows)] = normalizer.normalize(batch).rows
-    return result
-
-
-def _normalized_masked(array: np.ma.MaskedArray[Any, Any], wishes: NormalizeOptions) -> Array:
-    """Normalize what is not masked; masked components come through as they are.
-
-    For the time being a vector that is masked as a whole is 1 in each component, and one that is
-    masked in part is a non-finite one.
+    Meanwhile a vector that is masked as a whole is 1 in each component, and one that is masked in
+    part is a non-finite one.
     """
-    rows, keep = np.asarray(array.data), wishes.truncate_dim
+    rows, keep = np.asarray(array.data), options.truncate_dim
     spec = _spec(rows)
-    wishes.output(spec)
-    axes = wishes.axes(spec)
+    options.output(spec)
+    axes = options.axes(spec)
     mask = np.ma.getmaskarray(array)[..., :keep]
     whole = mask.all(axis=axes, keepdims=True)
     partial = mask.any(axis=axes, keepdims=True) & ~whole
-    if partial.any() and wishes.nonfinite == "error":
+    if partial.any() and options.nonfinite == "error":
         raise RowError(
-            f"array, index {_index(np.argwhere(partial)[0], axes)} holds a masked component; "
-            "fill it, or let it pass with nonfinite='keep' (as it is) or nonfinite='zero'"
+            f"array, index {_index_text(np.argwhere(partial)[0], axes)} holds a masked component; "
+            "fill it, or let it pass with `nonfinite='keep'` (as it is) or `nonfinite='zero'`"
         )
     filled = rows.astype(rows.dtype if spec.dtype in FLOAT_DTYPES else np.float64)
     filled[..., :keep][mask & whole] = 1
     filled[..., :keep][mask & partial] = np.nan
-    result = _normalized(filled, wishes)
+    result, _ = normalize_array(filled, options)
     result[mask] = rows[..., :keep][mask].astype(result.dtype)
     final = np.ma.nomask if array.mask is np.ma.nomask else mask
     return np.ma.MaskedArray(result, final, fill_value=array.fill_value)
 
 
-def _index(position: Array, axes: tuple[int, ...]) -> str:
-    each = (":" if axis in axes else str(place) for axis, place in enumerate(position))
-    return f"[{', '.join(each)}]"
+def _index_text(position: Array, axes: tuple[int, ...]) -> str:
+    indexes = (":" if axis in axes else str(index) for axis, index in enumerate(position))
+    return f"[{', '.join(indexes)}]"
 
 
 def _spec(array: Array) -> ArraySpec:

@@ -1,6 +1,8 @@
-"""One array's batches in, normalized batches out, and counts of what was found on the way.
+"""One array's batches in; unit rows, their norms, and counts out.
 
-The graph does the work; the few vectors that it can't be trusted with are done again on the host.
+The one engine of the package: files, arrays and checks take their batches through a
+:class:`Normalizer`. The graph does the work (:mod:`l2cli.engine.vectors`), and behind it stands
+the exact fallback. It knows no files, formats and threads.
 """
 
 from __future__ import annotations
@@ -12,64 +14,92 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from l2cli.arrays import is_one_row, numpy_dtype
-from l2cli.engine.fallback import Mender
+from l2cli.engine.fallback import ExactFallback
 from l2cli.engine.vectors import Vectors
 from l2cli.report import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from l2cli.arrays import ArraySpec, Batch
-    from l2cli.engine import exact
-    from l2cli.engine.vectors import LoadBackend, SpanningSums
+    from l2cli.engine.backend import LazyBackend
+    from l2cli.engine.vectors import Read, VectorSums
     from l2cli.options import NormalizeOptions
 
     Array = np.ndarray[Any, Any]
 
 
 def make_normalizer(
-    array: ArraySpec, output: ArraySpec, options: NormalizeOptions, backend: LoadBackend
+    array: ArraySpec,
+    output: ArraySpec,
+    options: NormalizeOptions,
+    backend: LazyBackend,
+    *,
+    keep_norms: bool = False,
 ) -> Normalizer:
     """Return the normalizer for ``array``, which becomes ``output``.
 
-    ``backend`` is called when the first graph is needed: an empty array needs none.
+    Parameters
+    ----------
+    keep_norms : bool
+        Whether batches of vectors that lie within a row each get the norms that these had.
     """
-    kind: type[Normalizer] = SpanningNormalizer if 0 in options.axes(array) else RowNormalizer
+    normalizer: type[Normalizer] = RowNormalizer
     if 0 in output.shape:
-        kind = EmptyNormalizer
-    return kind(array, output, options, backend)
+        normalizer = EmptyNormalizer
+    elif 0 in options.axes(array):
+        normalizer = ColumnNormalizer
+    return normalizer(array, output, options, backend, keep_norms=keep_norms)
 
 
 class Normalizer(ABC):
-    """Normalizes the batches of one array.
+    """Normalizes the batches of one array, or takes their norms alone.
+
+    Parameters
+    ----------
+    array, output, options, backend, keep_norms
+        As for :func:`make_normalizer`.
 
     Attributes
     ----------
-    passes
-        How often the array is read, unless its numbers are extreme.
-    counts
-        What was found so far.
-    vectors
-        Of the array.
-    keeps_norms
-        Whether batches of vectors that lie within a row each get the norms that these had.
+    num_passes : int
+        How often the array is read, unless some of its vectors are out of range.
+    counts : Counts
+        What was normalized so far.
+    vectors : Vectors
+        The vectors of the array.
     """
 
-    passes = 1
+    num_passes = 1
 
     def __init__(
-        self, array: ArraySpec, output: ArraySpec, options: NormalizeOptions, backend: LoadBackend
+        self,
+        array: ArraySpec,
+        output: ArraySpec,
+        options: NormalizeOptions,
+        backend: LazyBackend,
+        *,
+        keep_norms: bool,
     ) -> None:
         self.counts = Counts()
-        self.keeps_norms = False
-        self._output = output
-        self._options = options
         self.vectors = Vectors(array, output, options, backend)
-        self._mender = Mender(output, self.vectors.axes, options, self.counts)
+        self._dtype = numpy_dtype(output.dtype)
+        self._epsilon = options.epsilon
+        self._keep_norms = keep_norms
+        self._fallback = ExactFallback(output, self.vectors.axes, options, self.counts)
+
+    @property
+    def spans_batches(self) -> bool:
+        """Whether vectors lie along axis 0, so that each takes the whole array."""
+        return 0 in self.vectors.axes
 
     @abstractmethod
-    def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
-        """Learn what must be known before the first batch. ``read`` starts a new pass."""
+    def measure(self, read: Read) -> None:
+        """Compute what has to be known before the first batch.
+
+        Parameters
+        ----------
+        read : callable
+            Starts a new pass over the array's batches.
+        """
 
     @abstractmethod
     def normalize(self, batch: Batch) -> Batch:
@@ -78,63 +108,72 @@ class Normalizer(ABC):
         Raises
         ------
         RowError
-            At the first row that the options don't let pass.
+            At the first row that the options refuse.
+        """
+
+    @abstractmethod
+    def norms(self, batch: Batch) -> Array:
+        """Return the float64 norms of a batch's vectors: NaN for non-finite ones.
+
+        Nothing is counted or refused. The shape is that of ``batch.rows`` without the axes that a
+        vector lies along.
         """
 
     @property
-    def norms(self) -> Array:
-        """The norms of vectors along axis 0: of the shape of the axes that they don't lie along.
+    def column_norms(self) -> Array:
+        """The norms of vectors that lie along axis 0, once :meth:`measure` was called."""
+        return np.zeros(self.vectors.free_shape)
 
-        Zeros where no row came.
-        """
-        lengths = [
-            n or 0 for axis, n in enumerate(self._output.shape) if axis not in self.vectors.axes
-        ]
-        return np.zeros(lengths)
+    def _check(self, sums: VectorSums, batch: Batch | None = None) -> None:
+        """Count vectors, and refuse the first that the options refuse."""
+        chosen = sums.out_of_range
+        floored = sums.sums.reshape(chosen.shape) < self._epsilon
+        self.counts.num_rows += chosen.size
+        self.counts.floored += int((~chosen & floored).sum())
+        if chosen.any():
+            self._fallback.classify(sums.exact_norms, np.argwhere(chosen), batch)
 
-    def _count(self, sums: Array, trusted: Array) -> None:
-        self.counts.num_rows += sums.size
-        floored = sums.reshape(trusted.shape) < self._options.epsilon
-        self.counts.floored += int((trusted & floored).sum())
-
-    def _mended(self, normalized: Array, rows: Array, chosen: Array, norms: exact.Norms) -> Array:
-        """Return ``normalized`` with the ``chosen`` vectors done again, from ``rows``."""
+    def _completed(self, normalized: Array, rows: Array, sums: VectorSums) -> Array:
+        """Return ``normalized`` with the vectors that are out of range computed from ``rows``."""
+        chosen = sums.out_of_range
+        if not chosen.any():
+            return normalized
         normalized = np.array(normalized)
-        mended = self._mender.mend(self.vectors.take(rows, chosen), norms)
-        self.vectors.put(normalized, chosen, mended)
+        vectors = self._fallback.normalize(self.vectors.select(rows, chosen), sums.exact_norms)
+        self.vectors.assign(normalized, chosen, vectors)
         return normalized
 
 
 class RowNormalizer(Normalizer):
     """Vectors that lie within a row each."""
 
-    def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
-        """Learn nothing: a row holds all that there is to know of its vectors."""
+    def measure(self, read: Read) -> None:
+        """Do nothing: a row is all that its vectors depend on."""
 
     def normalize(self, batch: Batch) -> Batch:
+        """Return ``batch`` with its rows normalized; see :meth:`Normalizer.normalize`."""
         if is_one_row(batch.rows):
-            return self._normalize_alike(batch)
+            return self._normalize_repeated(batch)
         rows = self.vectors.rows(batch)
         self.counts.null += batch.num_null
         if not len(rows):
-            return replace(batch, rows=rows.astype(numpy_dtype(self._output.dtype)))
-        if self.vectors.is_regular(rows):
-            normalized, sums = self.vectors.run("normalize", rows)
-        else:
-            normalized = np.empty(rows.shape, numpy_dtype(self._output.dtype))
-            sums = self.vectors.no_sums(rows)
-        trusted = self.vectors.trust(sums)
-        self._count(sums, trusted)
-        kept = np.sqrt(sums).reshape(trusted.shape) if self.keeps_norms else None
-        if not trusted.all():
-            norms = self.vectors.norms(rows, ~trusted)
-            self._mender.judge(norms, np.argwhere(~trusted), batch)
-            normalized = self._mended(normalized, rows, ~trusted, norms)
-            if kept is not None:
-                kept[~trusted] = norms.value
-        return replace(batch, rows=normalized, norms=kept)
+            return replace(batch, rows=rows.astype(self._dtype))
+        normalized, sums = self.vectors.normalize(rows)
+        self._check(sums, batch)
+        normalized = self._completed(normalized, rows, sums)
+        return replace(batch, rows=normalized, norms=sums.norms if self._keep_norms else None)
 
-    def _normalize_alike(self, batch: Batch) -> Batch:
+    def norms(self, batch: Batch) -> Array:
+        """Return the norms of a batch's vectors; see :meth:`Normalizer.norms`."""
+        if is_one_row(batch.rows):
+            one = self.norms(replace(batch, rows=batch.rows[:1]))
+            return _repeated(one, len(batch.rows))
+        rows = self.vectors.rows(batch)
+        if not rows.size:
+            return _empty_norms(batch.rows, self.vectors.axes)
+        return self.vectors.measure(rows).norms
+
+    def _normalize_repeated(self, batch: Batch) -> Batch:
         """Normalize one row in the place of all, and count it as often as it stands there."""
         before, num_rows = replace(self.counts), len(batch.rows)
         one = self.normalize(replace(batch, rows=batch.rows[:1]))
@@ -146,50 +185,55 @@ class RowNormalizer(Normalizer):
 class EmptyNormalizer(Normalizer):
     """An array without a single component: its vectors, if there are any, are zero rows."""
 
-    def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
-        self.counts.num_rows = self.counts.zero = self.vectors.num_vectors
+    def measure(self, read: Read) -> None:
+        """Count the vectors, which needs no pass."""
+        self.counts.num_rows = self.counts.zero = int(np.prod(self.vectors.free_shape, dtype=int))
 
     def normalize(self, batch: Batch) -> Batch:
-        free = [n for axis, n in enumerate(batch.rows.shape) if axis not in self.vectors.axes]
-        rows = batch.rows.astype(numpy_dtype(self._output.dtype))
-        keeps_norms = self.keeps_norms and 0 not in self.vectors.axes
-        return replace(batch, rows=rows, norms=np.zeros(free) if keeps_norms else None)
+        """Return ``batch`` in the output's dtype."""
+        norms = self.norms(batch) if self._keep_norms and not self.spans_batches else None
+        return replace(batch, rows=batch.rows.astype(self._dtype), norms=norms)
+
+    def norms(self, batch: Batch) -> Array:
+        """Return zeros."""
+        return _empty_norms(batch.rows, self.vectors.axes)
 
 
-class SpanningNormalizer(Normalizer):
+class ColumnNormalizer(Normalizer):
     """Vectors that lie along axis 0, and so across batches: one pass to sum, one to scale."""
 
-    passes = 2
-    _all: SpanningSums | None = None
+    num_passes = 2
+    _sums: VectorSums | None = None
 
-    @property
-    def norms(self) -> Array:
-        if self._all is None:
-            return super().norms
-        norms = np.array(np.sqrt(self._all.sums.reshape(self._all.extreme.shape)))
-        norms[self._all.extreme] = self._all.norms.value
-        return norms
-
-    def measure(self, read: Callable[[], Iterable[Batch]]) -> None:
-        found = self.vectors.sum_all(read)
-        if found is None:
-            return
-        self._all = found
-        self._count(found.sums, ~found.extreme)
-        if found.extreme.any():
-            self._mender.judge(found.norms, np.argwhere(found.extreme))
+    def measure(self, read: Read) -> None:
+        """Sum the squares of all rows."""
+        self._sums = self.vectors.sum_all(read)
+        if self._sums is not None:
+            self._check(self._sums)
 
     def normalize(self, batch: Batch) -> Batch:
+        """Return ``batch`` with its rows scaled by the sums of :meth:`measure`."""
         rows = self.vectors.spanning_rows(batch)
         self.counts.null += batch.num_null
         if not len(rows):
-            return replace(batch, rows=rows.astype(numpy_dtype(self._output.dtype)))
-        assert self._all is not None
-        normalized = self.vectors.run("scale", rows, self._all.sums)[0]
-        if self._all.extreme.any():
-            normalized = self._mended(normalized, rows, self._all.extreme, self._all.norms)
-        return replace(batch, rows=normalized)
+            return replace(batch, rows=rows.astype(self._dtype))
+        assert self._sums is not None
+        scaled = self.vectors.scale(rows, self._sums)
+        return replace(batch, rows=self._completed(scaled, rows, self._sums))
+
+    def norms(self, batch: Batch) -> Array:
+        """Return the norms of all vectors: each has components in every batch."""
+        return self.column_norms
+
+    @property
+    def column_norms(self) -> Array:
+        """The norms that :meth:`measure` found; zeros where no row came."""
+        return super().column_norms if self._sums is None else self._sums.norms
 
 
 def _repeated(row: Array, num_rows: int) -> Array:
     return np.broadcast_to(row, (num_rows, *row.shape[1:]))
+
+
+def _empty_norms(rows: Array, axes: tuple[int, ...]) -> Array:
+    return np.zeros([length for axis, length in enumerate(rows.shape) if axis not in axes])

@@ -1,4 +1,8 @@
-"""Read, compute and write, all at once. Knows no format and no Keras: all are handed to it."""
+"""The batch loop: one thread reads, another computes, and the caller writes, all at once.
+
+Used for files, arrays and checks. It knows no format, no Keras and no file: what reads and what
+computes is handed to it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _AHEAD_BYTES = 2 * BATCH_BYTES
-_LEAST_SIZE = _AHEAD_BYTES // 4
+_LEAST_BYTES = _AHEAD_BYTES // 4
 """What an item counts as at least, for a batch carries more than its rows."""
 
 
@@ -27,35 +31,40 @@ def computed_ahead(
     batches: Iterable[Batch],
     compute: Callable[[Batch], Batch],
     *,
-    may_wait: bool,
+    may_wait: bool = False,
     is_quick: bool = False,
 ) -> Iterator[Ahead[tuple[int, Batch]]]:
     """Yield what ``compute`` makes of every batch, in order, for the caller to write.
 
     With it comes how many bytes of rows were read for it. One thread reads and another computes,
-    both a little ahead. The caller's thread is the one that signals come to, so it does what may
-    take forever, and that is to write.
+    both a little ahead. The caller's thread, to which signals come, does what may take forever,
+    and that is to write.
 
     Parameters
     ----------
-    may_wait
+    batches : iterable of Batch
+        Read once, by a thread. Closed in the end, if it is a generator.
+    compute : callable
+        From a batch to a batch; called by a thread, in order.
+    may_wait : bool
         Whether reading may take forever too, as from a pipe. Then it is not waited for where
         something goes wrong, so it must not use what the caller closes.
-    is_quick
+    is_quick : bool
         Whether reading is done by the thread that computes: for what is no more than a copy, the
         way to another processor costs more than it saves.
     """
     read = _read_at_once if is_quick else read_ahead
     with read(batches, may_wait=may_wait) as ready:
-        computed = Ahead(_computed(ready, compute), lambda pair: _size(pair[1]))
+        pairs = Ahead(computed(ready, compute), lambda pair: _num_bytes(pair[1]))
         # Not joined: it touches no file, and its beginning may be the import of a whole backend.
-        with contextlib.closing(computed):
-            yield computed
+        with contextlib.closing(pairs):
+            yield pairs
 
 
-def _computed(
+def computed(
     batches: Iterable[Batch], compute: Callable[[Batch], Batch]
 ) -> Iterator[tuple[int, Batch]]:
+    """Yield what :func:`computed_ahead` does, computed in the caller's thread."""
     for batch in batches:
         num_bytes = batch.rows.nbytes
         batch = compute(batch)
@@ -97,7 +106,7 @@ def read_ahead(batches: Iterable[Batch], *, may_wait: bool) -> Iterator[Iterable
     may_wait
         As for :func:`computed_ahead`.
     """
-    ahead = Ahead(batches, _size)
+    ahead = Ahead(batches, _num_bytes)
     try:
         yield ahead
     finally:
@@ -109,15 +118,22 @@ def read_ahead(batches: Iterable[Batch], *, may_wait: bool) -> Iterator[Iterable
 class Ahead(Generic[T]):
     """Yields the same items, which a thread takes a little ahead.
 
-    It goes on while what it has taken, and nobody is done with, is small. So a large item is
-    alone: the next is taken when it is done with.
+    The thread pauses while the items that it has taken, and the caller is not done with, are
+    large together. So after a large item the next is taken only when the caller asks for it.
+
+    Parameters
+    ----------
+    items : iterable
+        Read by the thread.
+    num_bytes : callable
+        From an item to the memory that it takes.
     """
 
     def __init__(self, items: Iterable[T], num_bytes: Callable[[T], int]) -> None:
-        self._size: Callable[[T], int] = lambda item: max(_LEAST_SIZE, num_bytes(item))
+        self._num_bytes: Callable[[T], int] = lambda item: max(_LEAST_BYTES, num_bytes(item))
         self._ready: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
         self._room = Condition()
-        self._held = 0
+        self._ahead_bytes = 0
         self._closed = False
         self._thread = Thread(target=self._take, args=(items,), daemon=True)
         self._thread.start()
@@ -130,7 +146,7 @@ class Ahead(Generic[T]):
             if item is None:
                 return
             yield item
-            self._hold(-self._size(item))
+            self._count(-self._num_bytes(item))
 
     @property
     def is_ready(self) -> bool:
@@ -151,7 +167,7 @@ class Ahead(Generic[T]):
     def _take(self, items: Iterable[T]) -> None:
         try:
             for item in items:
-                self._hold(self._size(item))
+                self._count(self._num_bytes(item))
                 self._ready.put((item, None))
                 if not self._wait_for_room():
                     return
@@ -162,16 +178,16 @@ class Ahead(Generic[T]):
             if isinstance(items, Generator):
                 items.close()
 
-    def _hold(self, num_bytes: int) -> None:
+    def _count(self, num_bytes: int) -> None:
         with self._room:
-            self._held += num_bytes
+            self._ahead_bytes += num_bytes
             self._room.notify()
 
     def _wait_for_room(self) -> bool:
         with self._room:
-            self._room.wait_for(lambda: self._held < _AHEAD_BYTES or self._closed)
+            self._room.wait_for(lambda: self._ahead_bytes < _AHEAD_BYTES or self._closed)
             return not self._closed
 
 
-def _size(batch: Batch) -> int:
+def _num_bytes(batch: Batch) -> int:
     return batch.rows.nbytes

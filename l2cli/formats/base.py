@@ -1,4 +1,8 @@
-"""What a format owes the rest: a Reader, and a Writer opened like it."""
+"""The two classes that every format implements: a reader, and a writer with it as its template.
+
+Readers yield batches of rows and writers take them back; ``io/``, ``normalization/`` and
+``checking/`` know no more of a format than this. Nothing here knows any one format.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from functools import wraps
 from typing import IO, TYPE_CHECKING, Any
 
 from l2cli.formats.errors import reading
+from l2cli.options import OpenOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,6 +43,7 @@ class _Resource(ABC):
         self.close()
 
 
+DEFAULT_OPENING = OpenOptions()
 _ONLY_READ = frozenset({"arrays", "group", "batches", "is_quick", "dropped", "table"})
 """The methods of a reader in which nothing is written."""
 
@@ -52,6 +58,8 @@ class Reader(_Resource):
     ----------
     path
         The file; of a stream, what messages call it.
+    opening
+        How it was opened.
     notes
         What the user should know but needn't act on.
     """
@@ -68,8 +76,9 @@ class Reader(_Resource):
         for name in _ONLY_READ & vars(cls).keys():
             setattr(cls, name, _only_reading(vars(cls)[name]))
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opening: OpenOptions = DEFAULT_OPENING) -> None:
         self.path = path
+        self.opening = opening
         self.notes: list[str] = []
 
     @abstractmethod
@@ -96,7 +105,7 @@ class Reader(_Resource):
 
     @abstractmethod
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> Writer:
-        """Open a writer like this reader.
+        """Open a writer that has this reader's file as its template.
 
         Parameters
         ----------
@@ -120,7 +129,7 @@ class Reader(_Resource):
 
 
 class Writer(_Resource):
-    """A container being written, like the one its reader has open.
+    """A container being written, with the one that its reader has open as the template.
 
     What is not written by :meth:`write` comes over from the source untouched.
     """
@@ -151,12 +160,12 @@ def _only_reading(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def read(self: Reader, *arguments: Any, **named: Any) -> Any:
         with reading(self.path):
-            found = method(self, *arguments, **named)
-        return _each(found, self.path) if isinstance(found, Iterator) else found
+            result = method(self, *arguments, **named)
+        return _batches(result, self.path) if isinstance(result, Iterator) else result
 
     return read
 
 
-def _each(batches: Iterator[Batch], path: Path) -> Iterator[Batch]:
+def _batches(batches: Iterator[Batch], path: Path) -> Iterator[Batch]:
     with reading(path):
         yield from batches

@@ -1,4 +1,8 @@
-"""What a format owes a conversion: a writer of files that are like no source."""
+"""The base class of writers of new files, which have no source of their format as a template.
+
+Each format that can be converted to implements one; ``normalization/`` and the benchmark use
+them through the registry. Nothing here knows any one format.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +59,7 @@ class NewFileWriter(Writer):
         if batch.num_null and not self.holds_null:
             raise RowError(
                 f"{label} {batch.first_null} is null or empty, and {self.format_name} can't hold "
-                "that; fill or drop such rows first, or convert to Parquet or Arrow"
+                "that; fill or drop such rows first, or convert to a table, such as Parquet"
             )
         if not len(rows):
             self._num_rows[name] += batch.num_null
@@ -65,7 +69,7 @@ class NewFileWriter(Writer):
         if odd is not None:
             raise RowError(
                 f"{label} {odd} has another length than the rows before it, and "
-                f"{self.format_name} holds rows of one length; convert to Parquet or Arrow"
+                f"{self.format_name} holds rows of one length; convert to a table, such as Parquet"
             )
         self._num_rows[name] += len(rows) + batch.num_null
 

@@ -26,15 +26,35 @@ def reading(label: object) -> Iterator[None]:
     installed are no fault of the source, and pass.
     """
     try:
-        yield
-    except SourceError as exc:
-        if str(label) in str(exc):
-            raise
-        raise type(exc)(f"{label}: {exc}") from exc
+        with naming(label):
+            yield
     except (L2NormError, MemoryError, ImportError):
         raise
     except Exception as exc:
         raise _source_error(label, exc) from exc
+
+
+@contextlib.contextmanager
+def naming(label: object, alias: str = "") -> Iterator[None]:
+    """Name the source in every error about one that is raised inside the block.
+
+    Parameters
+    ----------
+    label : object
+        What messages call it.
+    alias : str
+        What the error may call it instead: the name of a temporary file.
+    """
+    try:
+        yield
+    except SourceError as exc:
+        name = str(label)
+        message = str(exc).replace(alias, name) if alias else str(exc)
+        if name not in message:
+            message = f"{name}: {message}"
+        if message == str(exc):
+            raise
+        raise type(exc)(message) from exc
 
 
 def one_line(exc: BaseException) -> str:

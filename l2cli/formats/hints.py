@@ -94,7 +94,7 @@ def _by_signature(start: bytes) -> str:
 
 
 def _compressed(start: bytes, path: Path | None) -> str:
-    program = next((each for magic, each in _COMPRESSED.items() if start.startswith(magic)), "")
+    program = next((name for magic, name in _COMPRESSED.items() if start.startswith(magic)), "")
     if _BZIP2.match(start):
         program = "bzip2"
     if not program:
@@ -174,8 +174,8 @@ def _raw(path: Path) -> str:
     )
 
 
-def _beside(path: Path, word: str) -> Path:
-    return path.with_name(f"{path.stem}.{word}{path.suffix}")
+def _beside(path: Path, infix: str) -> Path:
+    return path.with_name(f"{path.stem}.{infix}{path.suffix}")
 
 
 def _in_double_quotes(code: str) -> str:

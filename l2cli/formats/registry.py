@@ -1,7 +1,8 @@
-"""The formats, and how a source's format is told: by its first bytes, or by name.
+"""The table of formats, and which of them a file is: by its first bytes, or by its name.
 
-A new format is one module and one line in :data:`FORMATS`. The modules, and the libraries
-that they stand on, are imported when a file of theirs is opened.
+Whatever reads or writes files comes here for the classes that do; nobody outside ``formats/``
+imports a format's package. A new format is a package and a row in :data:`FORMATS`. This module
+imports none of the packages, nor NumPy, until a file of theirs is opened.
 """
 
 from __future__ import annotations
@@ -16,9 +17,33 @@ from l2cli.errors import DestinationError, FormatError, OptionError, SourceError
 from l2cli.formats.hints import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from l2cli.filesystem.buffered_stream import BufferedStream
     from l2cli.formats.base import Reader
     from l2cli.formats.create import NewFileWriter
+    from l2cli.options import OpenOptions
+
+    Matches = Callable[[bytes, IO[bytes] | None], bool]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Files that describe all files of a format in a folder.
+
+    Attributes
+    ----------
+    names
+        What they are called.
+    described
+        ``module:function`` that returns the paths of the files that one describes by name.
+    rewrite
+        ``module:function`` that writes one anew, given it, where to write, and the files.
+    """
+
+    names: tuple[str, ...]
+    described: str
+    rewrite: str
 
 
 @dataclass(frozen=True)
@@ -27,39 +52,46 @@ class Format:
 
     Attributes
     ----------
-    magic
-        What its files begin with, one of these.
+    name
+        What callers call it: ``npy``. Both forms of Arrow have one name.
+    title
+        What messages call it: ``HDF5``.
+    suffixes
+        Those of its files; a new file gets the first.
+    matches
+        Whether a file is of this format, by its first bytes and by the open file. Of a stream
+        there are the first bytes only.
     reader
-        ``module:class`` of its reader.
+        ``module:class`` of its reader, which is made from a path and an ``OpenOptions``.
     create
-        ``module:class`` of the writer of files that are like no source.
-    parameters
-        Which of :func:`open_reader`'s options its readers take.
+        ``module:class`` of the writer of new files, which have no source as their template.
     native
         Whether a C library of its own parses its files, and might crash on a hostile one.
     stream_magic, stream_reader
         What a stream begins with that can be read front to back, and ``module:class`` of what
-        reads it so.
+        reads it so, which is made from the stream, its label and an ``OpenOptions``.
     pipes
         Whether it makes sense to write it to a pipe.
     is_table
-        Whether its readers give :class:`~l2cli.formats.tabular.table.Table`, and its new-file
-        writer takes one.
+        Whether its reader is a :class:`~l2cli.formats.tabular.table.TableReader`, and its
+        new-file writer a :class:`~l2cli.formats.tabular.table.NewTableWriter`.
     extend
-        ``module:function`` that adds an array of norms to a file of its own; empty for none.
+        ``module:function`` that adds an array of norms to a file; empty for none.
     needs_name
         Whether a file without a name, which goes with its last descriptor, can't be opened.
     numbers_arrays
         Whether its arrays have no names, so that one of several is chosen by its number: how
         many there are is known at the end only.
+    summary
+        The files that describe those of this format, if there are such.
     """
 
     name: str
+    title: str
     suffixes: tuple[str, ...]
-    magic: tuple[bytes, ...]
+    matches: Matches
     reader: str
     create: str
-    parameters: tuple[str, ...] = ()
     native: bool = False
     stream_magic: bytes = b""
     stream_reader: str = ""
@@ -68,66 +100,88 @@ class Format:
     extend: str = ""
     needs_name: bool = False
     numbers_arrays: bool = False
+    summary: Summary | None = None
 
-    @property
-    def word(self) -> str:
-        """What ``--from`` and ``--to`` call it. Both forms of Arrow have one word."""
-        return self.name.partition(" ")[0].lower()
-
-    def names(self, path: Path) -> bool:
-        """Whether the suffix of ``path`` is one of its own."""
+    def matches_suffix(self, path: Path) -> bool:
+        """Return whether the suffix of ``path`` is one of this format."""
         return path.suffix.lower() in self.suffixes
 
 
+def _begins_with(*magic: bytes) -> Matches:
+    return lambda start, file: start.startswith(magic)
+
+
+def _is_hdf5(start: bytes, file: IO[bytes] | None) -> bool:
+    """Return whether HDF5's signature is at 0, or behind a user block: at 512, 1,024 … bytes."""
+    if start.startswith(_HDF5_MAGIC):
+        return True
+    position, size = 512, 0 if file is None else file.seek(0, os.SEEK_END)
+    while file is not None and position < size:
+        file.seek(position)
+        if file.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC:
+            return True
+        position *= 2
+    return False
+
+
+_NPY_MAGIC = b"\x93NUMPY"
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
 FORMATS = (
     Format(
         "npy",
+        "npy",
         (".npy",),
-        (b"\x93NUMPY",),
+        _begins_with(_NPY_MAGIC),
         "npy.reader:NpyReader",
         "npy.create:NewNpyWriter",
-        ("assume_bfloat16",),
-        stream_magic=b"\x93NUMPY",
+        stream_magic=_NPY_MAGIC,
         stream_reader="npy.reader:NpyStreamReader",
         pipes=True,
         numbers_arrays=True,
     ),
     Format(
         "npz",
+        "npz",
         (".npz",),
-        (b"PK\x03\x04", b"PK\x05\x06"),
+        _begins_with(b"PK\x03\x04", b"PK\x05\x06"),
         "npz.reader:NpzReader",
         "npz.create:NewNpzWriter",
-        ("assume_bfloat16",),
         extend="npz.create:add_member",
     ),
     Format(
+        "hdf5",
         "HDF5",
         (".h5", ".hdf5", ".hdf", ".h5ad", ".he5"),
-        (b"\x89HDF\r\n\x1a\n",),
+        _is_hdf5,
         "hdf5.reader:Hdf5Reader",
         "hdf5.create:NewHdf5Writer",
-        ("allow_external",),
         native=True,
         extend="hdf5.add_norms:add_dataset",
         needs_name=True,
     ),
     Format(
+        "parquet",
         "Parquet",
         (".parquet", ".pq", ".parq"),
-        (b"PAR1", b"PARE"),
+        _begins_with(b"PAR1", b"PARE"),
         "parquet.reader:ParquetReader",
         "parquet.create:NewParquetWriter",
         native=True,
         extend="parquet.add_norms:add_column",
         pipes=True,
         is_table=True,
+        summary=Summary(
+            ("_metadata", "_common_metadata"),
+            "parquet.summary:named_files",
+            "parquet.summary:rewrite_summary",
+        ),
     ),
     Format(
+        "arrow",
         "Arrow",
         (".arrow", ".feather", ".ipc"),
-        (b"ARROW1",),
+        _begins_with(b"ARROW1"),
         "arrow.reader:ArrowReader",
         "arrow.create:NewArrowWriter",
         native=True,
@@ -137,9 +191,10 @@ FORMATS = (
         is_table=True,
     ),
     Format(
+        "arrow",
         "Arrow stream",
         (".arrows", ".arrow", ".ipc"),
-        (_ARROW_STREAM_MAGIC,),
+        _begins_with(_ARROW_STREAM_MAGIC),
         "arrow.reader:ArrowReader",
         "arrow.create:NewArrowStreamWriter",
         native=True,
@@ -149,7 +204,7 @@ FORMATS = (
         is_table=True,
     ),
 )
-WORDS = tuple(dict.fromkeys(kind.word for kind in FORMATS))
+NAMES = tuple(dict.fromkeys(file_format.name for file_format in FORMATS))
 
 _HARMLESS_SUFFIXES = (
     ".bib .cfg .crc .css .gif .gitattributes .htm .html .ini .ipynb .jpeg .jpg .js .lock .log .md "
@@ -159,9 +214,15 @@ _HARMLESS_SUFFIXES = (
 _TEXT_SUFFIXES = frozenset(("", ".json", ".txt"))
 """Of files that hold no vectors as long as they are small."""
 _COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".br")
-_READABLE = ".npy, .npz, HDF5, Parquet or Arrow IPC"
 _START_BYTES = 64
 _SMALL_BYTES = 2**20
+
+
+def titles(conjunction: str = "or") -> str:
+    """Return what the formats are called in a sentence: ``npy, npz, HDF5, Parquet or Arrow``."""
+    first_titles = {file_format.name: file_format.title for file_format in reversed(FORMATS)}
+    *most, last = [first_titles[name] for name in NAMES]
+    return f"{', '.join(most)} {conjunction} {last}"
 
 
 def detect(path: Path) -> Format:
@@ -180,14 +241,14 @@ def detect(path: Path) -> Format:
             raise SourceError(f"{path} is {what}; expected a file")
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
-            for kind in FORMATS:
-                if start.startswith(kind.magic) or (kind.name == "HDF5" and _has_user_block(file)):
-                    return kind
+            for file_format in FORMATS:
+                if file_format.matches(start, file):
+                    return file_format
         named = by_suffix(path)
         what = describe(start, path, is_npy=named is not None and named.name == "npy")
     except OSError as exc:
         raise SourceError(f"{path} can't be read: {exc.strerror or exc}") from exc
-    name = f"named like {named.name}, but " if named else ""
+    name = f"named like {named.title}, but " if named else ""
     raise FormatError(f"{path} is {name}{what or _unknown(start)}")
 
 
@@ -200,25 +261,25 @@ def detect_stream(stream: BufferedStream, label: str) -> Format:
         Where it is of no format that can be read; the message says what it seems to be.
     """
     start = stream.peek(_START_BYTES)
-    for kind in FORMATS:
-        if start.startswith(kind.magic):
-            return kind
+    for file_format in FORMATS:
+        if file_format.matches(start, None):
+            return file_format
     what = describe(start) or f"{_unknown(start)}, or its format with --from"
     raise FormatError(f"{label} is {what}")
 
 
-def by_word(word: str) -> Format:
-    """Return the format that ``--from`` and ``--to`` call ``word``.
+def by_name(name: str) -> Format:
+    """Return the format that is called ``name``.
 
     Raises
     ------
     OptionError
-        Where they call none so.
+        Where none is called so.
     """
-    for kind in FORMATS:
-        if kind.word == word.lower():
-            return kind
-    raise OptionError(f"'{word}' is no format; expected {', '.join(WORDS)}")
+    for file_format in FORMATS:
+        if file_format.name == name.lower():
+            return file_format
+    raise OptionError(f"'{name}' is no format; expected {', '.join(NAMES)}")
 
 
 def by_suffix(path: Path) -> Format | None:
@@ -226,7 +287,7 @@ def by_suffix(path: Path) -> Format | None:
 
     Of two that have it, the first: ``.arrow`` stands for a file, though many are streams.
     """
-    return next((kind for kind in FORMATS if kind.names(path)), None)
+    return next((file_format for file_format in FORMATS if file_format.matches_suffix(path)), None)
 
 
 def full_suffix(name: str) -> str:
@@ -244,55 +305,68 @@ def may_hold_vectors(name: str, num_bytes: int) -> bool:
     return suffix not in _TEXT_SUFFIXES or num_bytes >= _SMALL_BYTES
 
 
-def open_reader(path: Path, kind: Format, *, allow_external: bool, assume_bfloat16: bool) -> Reader:
-    """Open ``path`` as a file of ``kind``.
+def open_reader(path: Path, file_format: Format, opening: OpenOptions) -> Reader:
+    """Open a file for reading.
 
     Parameters
     ----------
-    allow_external
-        Whether HDF5 data that lies in other files may be read.
-    assume_bfloat16
-        Whether an npy dtype of two bytes without a type is bfloat16.
+    path : Path
+        The file.
+    file_format : Format
+        What it is.
+    opening : OpenOptions
+        How to open it.
+
+    Returns
+    -------
+    Reader
+        To be closed by the caller.
 
     Raises
     ------
     FormatError
         Where the file isn't what it claims to be, is damaged, or is cut off.
     """
-    options = {"allow_external": allow_external, "assume_bfloat16": assume_bfloat16}
-    reader = _load(kind.reader)
-    opened: Reader = reader(path, **{key: options[key] for key in kind.parameters})
-    return opened
+    reader: Reader = _load(file_format.reader)(path, opening)
+    return reader
 
 
 def open_stream_reader(
-    stream: BufferedStream, label: str, kind: Format, *, allow_external: bool, assume_bfloat16: bool
+    stream: BufferedStream, label: str, file_format: Format, opening: OpenOptions
 ) -> Reader | None:
-    """Open a stream of ``kind`` to be read front to back; ``None`` where that can't be.
+    """Open a stream to be read front to back.
 
     Parameters
     ----------
-    label
-        What messages call the stream.
-    allow_external, assume_bfloat16
-        As for :func:`open_reader`.
+    stream : BufferedStream
+        The stream, at its beginning.
+    label : str
+        What messages call it.
+    file_format : Format
+        What it is.
+    opening : OpenOptions
+        How to open it.
+
+    Returns
+    -------
+    Reader or None
+        ``None`` where it can't be read front to back.
     """
-    if not kind.stream_reader or stream.peek(len(kind.stream_magic)) != kind.stream_magic:
+    magic = file_format.stream_magic
+    if not file_format.stream_reader or stream.peek(len(magic)) != magic:
         return None
-    options = {"allow_external": allow_external, "assume_bfloat16": assume_bfloat16}
-    reader = _load(kind.stream_reader)
-    opened: Reader = reader(stream, label, **{key: options[key] for key in kind.parameters})
-    return opened
+    reader: Reader = _load(file_format.stream_reader)(stream, label, opening)
+    return reader
 
 
-def new_file_writer(kind: Format) -> type[NewFileWriter]:
-    """Return the class that writes files of ``kind`` that are like no source."""
-    writer: type[NewFileWriter] = _load(kind.create)
+def new_file_writer(file_format: Format) -> type[NewFileWriter]:
+    """Return the class that writes new files of a format."""
+    writer: type[NewFileWriter] = _load(file_format.create)
     return writer
 
 
-def extend(path: Path, kind: Format, name: str, norms: Path) -> None:
-    """Add to a file of ``kind`` the norms that the rows of one of its arrays had.
+def extend(path: Path, file_format: Format, name: str, norms: Path) -> None:
+    """Add to a file of ``file_format`` the norms that the rows of one of its arrays had.
 
     Parameters
     ----------
@@ -311,9 +385,51 @@ def extend(path: Path, kind: Format, name: str, norms: Path) -> None:
     # Mapped where it is large: it is our own, so nobody cuts it off meanwhile.
     values = np.load(norms, mmap_mode="r" if norms.stat().st_size > _SMALL_BYTES else None)
     try:
-        _load(kind.extend)(path, name, values)
+        _load(file_format.extend)(path, name, values)
     except OSError as exc:
         raise DestinationError(f"{path} can't be written: {exc.strerror or exc}") from exc
+
+
+def summary_format(path: Path) -> Format | None:
+    """Return the format whose files a file describes, by its name and first bytes, if any."""
+    for file_format in FORMATS:
+        if file_format.summary is not None and path.name in file_format.summary.names:
+            with path.open("rb") as file:
+                if file_format.matches(file.read(_START_BYTES), file):
+                    return file_format
+    return None
+
+
+def described_files(path: Path, file_format: Format) -> list[str]:
+    """Return the paths that a summary of files of a format names, from its own folder."""
+    if file_format.summary is None:
+        return []
+    names: list[str] = _load(file_format.summary.described)(path)
+    return names
+
+
+def rewrite_summary(source: Path, target: Path, file_format: Format, files: Sequence[Path]) -> None:
+    """Write a summary anew.
+
+    Parameters
+    ----------
+    source : Path
+        The summary as it was.
+    target : Path
+        Where to write.
+    file_format : Format
+        What the files are that it describes.
+    files : Sequence[Path]
+        Those files as they are now: what :func:`described_files` names, in that order, or, of a
+        summary that names none, all that it describes.
+
+    Raises
+    ------
+    FormatError
+        Where they can't be those that the summary describes.
+    """
+    if file_format.summary is not None:
+        _load(file_format.summary.rewrite)(source, target, files)
 
 
 def _load(name: str) -> Any:
@@ -324,16 +440,5 @@ def _load(name: str) -> Any:
         raise OptionError(missing_module(exc)) from exc
 
 
-def _has_user_block(file: IO[bytes]) -> bool:
-    """Whether HDF5's signature stands behind a user block: at 512, 1,024, 2,048 … bytes."""
-    position, size = 512, file.seek(0, 2)
-    while position < size:
-        file.seek(position)
-        if file.read(8) == b"\x89HDF\r\n\x1a\n":
-            return True
-        position *= 2
-    return False
-
-
 def _unknown(start: bytes) -> str:
-    return f"of no known format (it begins with {start[:8]!r}); expected {_READABLE}"
+    return f"of no known format (it begins with {start[:8]!r}); expected {titles()}"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.arguments import axes_of, check_arguments
 from l2cli.errors import OptionError
 from l2cli.filesystem.atomic import write_errors
+from l2cli.graph.arguments import axes_of, check_arguments
 from l2cli.graph.backends.importing import import_keras
 from l2cli.graph.backends.load import load_backend
 from l2cli.graph.forms.table import EXPORTS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from l2cli.arguments import Axis
+    from l2cli.graph.arguments import Axis
     from l2cli.graph.forms.base import Form
     from l2cli.graph.forms.table import FormInfo
 

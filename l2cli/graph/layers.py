@@ -8,14 +8,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from l2cli.arguments import axes_of, checked_axis, checked_epsilon
 from l2cli.dtypes import FLOAT_DTYPES
+from l2cli.graph.arguments import axes_of, checked_axis, checked_epsilon
 from l2cli.graph.formula import divided, dtype_of, normalized, squares, total, wide_types, widened
 from l2cli.graph.summation import compensated_tree_sum
 from l2cli.runtime.forking import check_not_forked
 
 if TYPE_CHECKING:
-    from l2cli.arguments import Axis
+    from l2cli.graph.arguments import Axis
 
 
 def l2_normalize(x: Any, axis: Axis = -1, epsilon: float = 1e-12) -> Any:

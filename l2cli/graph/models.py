@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
-from l2cli.arguments import axes_of, check_arguments
+from l2cli.graph.arguments import axes_of, check_arguments
 from l2cli.graph.formula import graph
 from l2cli.graph.layers import Division, L2Normalization, SumOfSquares, l2_normalize
 from l2cli.runtime.forking import check_not_forked
@@ -14,7 +14,7 @@ from l2cli.runtime.forking import check_not_forked
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from l2cli.arguments import Axis
+    from l2cli.graph.arguments import Axis
     from l2cli.graph.spec import GraphSpec
 
 

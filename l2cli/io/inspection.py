@@ -1,4 +1,8 @@
-"""What is in a file or a folder, what would be normalized, and why the rest would not."""
+"""What is in a file or a folder, what would be normalized, and why the rest would not.
+
+Public, and used by ``l2norm inspect``. Files are opened and selected in as a job does it; no rows
+are read and no backend is loaded.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,18 @@ from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import L2NormError, NoArrayError, SelectionError
 from l2cli.filesystem.walk import list_folder
 from l2cli.formats.registry import by_suffix, full_suffix
-from l2cli.io.selection import select, why_not
-from l2cli.io.source import find_source
-from l2cli.io.survey import families_of, survey_files
+from l2cli.io.families import families_of
+from l2cli.io.resolve import find_source
+from l2cli.io.selection import Selection, select, why_not
+from l2cli.io.survey import survey_files
 from l2cli.options import NormalizeOptions
 
 if TYPE_CHECKING:
     import os
 
     from l2cli.formats.base import Reader
-    from l2cli.io.survey import ShardChoice
+    from l2cli.io.store_choice import ShardChoice
+    from l2cli.options import OpenOptions
 
 
 @dataclass(frozen=True)
@@ -29,9 +35,9 @@ class ArrayInspection:
 
     Attributes
     ----------
-    chosen
+    chosen : bool
         Whether ``l2norm normalize`` takes it if no array is named.
-    reason
+    reason : str
         Why it isn't chosen; empty where it is.
     """
 
@@ -49,7 +55,7 @@ class Inspection:
 
     Attributes
     ----------
-    error
+    error : str
         Why it could not be looked into, or why nothing is taken from it though it may hold
         vectors; empty where all is well.
     """
@@ -71,9 +77,9 @@ class FamilyInspection:
 
     Attributes
     ----------
-    files
+    files : str
         Their paths, with ``#`` for what differs.
-    example
+    example : Inspection
         The first of them.
     """
 
@@ -88,7 +94,7 @@ class StoreInspection:
 
     Attributes
     ----------
-    not_read
+    not_read : dict
         How many files there are of each suffix that stands for no format that is read.
     """
 
@@ -102,45 +108,65 @@ class StoreInspection:
         return asdict(self)
 
 
-def inspect_file(source: str | os.PathLike[str], *, allow_external: bool = False) -> Inspection:
+def inspect_file(source: str | os.PathLike[str], options: OpenOptions | None = None) -> Inspection:
     """List the arrays of one file. No backend is loaded and no numbers are read.
 
     Parameters
     ----------
-    allow_external
-        Look into other files that HDF5 points to.
+    source : path
+        A file, or a path that stands for a stream.
+    options : OpenOptions or None
+        How it is opened; ``None`` for the defaults.
+
+    Returns
+    -------
+    Inspection
+        Its arrays, and which of them would be normalized.
 
     Raises
     ------
     SourceError
         Where the file can't be read, or is of no known format.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> l2cli.inspect_file("vectors.npy").arrays[0].chosen  # doctest: +SKIP
+    True
     """
-    return _inspect(Path(source), NormalizeOptions(allow_external=allow_external), None)
+    return _inspect(Path(source), _reading(options), None)
 
 
 def inspect_folder(
-    source: str | os.PathLike[str], *, allow_external: bool = False
+    source: str | os.PathLike[str], options: OpenOptions | None = None
 ) -> StoreInspection:
     """List what is in the files of a folder, an example of each family of files.
 
     Parameters
     ----------
-    allow_external
-        As for :func:`inspect_file`.
+    source : path
+        A folder.
+    options : OpenOptions or None
+        How its files are opened; ``None`` for the defaults.
+
+    Returns
+    -------
+    StoreInspection
+        The families, and what would be normalized in each.
 
     Raises
     ------
     SourceError
         Where the folder holds no file.
     """
-    folder, options = Path(source), NormalizeOptions(allow_external=allow_external)
+    folder, reading = Path(source), _reading(options)
     listing = list_folder(str(folder))
     known = [file.name for file in listing.files if by_suffix(Path(file.name)) is not None]
-    other = [file.name for file in listing.files if by_suffix(Path(file.name)) is None]
+    unknown = [file.name for file in listing.files if by_suffix(Path(file.name)) is None]
     if not listing.files:
         raise NoArrayError(f"{folder} holds no files")
     families = families_of(known)
-    choice = survey_files([folder / name for name in known], families, options)
+    choice = survey_files([folder / name for name in known], families, reading)
     examples = dict(zip(reversed(families), reversed(known), strict=True))
     sizes = Counter(families)
     return StoreInspection(
@@ -149,13 +175,18 @@ def inspect_folder(
             FamilyInspection(
                 family,
                 sizes[family],
-                _inspect_shard(folder / examples[family], options, choice.of(family)),
+                _inspect_shard(folder / examples[family], reading, choice.of(family)),
             )
             for family in sizes
         ],
-        dict(Counter(map(full_suffix, other))),
+        dict(Counter(map(full_suffix, unknown))),
         [*listing.notes, *(f"{folder / name} {why}" for name, why in listing.failures)],
     )
+
+
+def _reading(opening: OpenOptions | None) -> NormalizeOptions:
+    """Return the options under which a file is normalized that is opened so."""
+    return NormalizeOptions(allow_external=bool(opening and opening.allow_external))
 
 
 def _inspect_shard(path: Path, options: NormalizeOptions, choice: ShardChoice) -> Inspection:
@@ -168,23 +199,23 @@ def _inspect_shard(path: Path, options: NormalizeOptions, choice: ShardChoice) -
 def _inspect(path: Path, options: NormalizeOptions, choice: ShardChoice | None) -> Inspection:
     source = find_source(path)
     with source.opened(options, lambda reader: True) as reader:
-        chosen, error = _chosen(reader, options, choice)
+        selection, error = _select(reader, options, choice)
+        chosen = {array.name for array in selection if array.dtype in FLOAT_DTYPES}
         arrays = _inspect_arrays(reader, chosen)
-        notes = list(reader.notes) if choice is None else []
-    return Inspection(str(path), source.kind.name, arrays, notes, error)
+        notes = [*reader.notes, *selection.notes] if choice is None else []
+    return Inspection(str(path), source.file_format.title, arrays, notes, error)
 
 
-def _chosen(
+def _select(
     reader: Reader, options: NormalizeOptions, choice: ShardChoice | None
-) -> tuple[set[str], str]:
-    """Return the names of the arrays that are taken, or why none is that may have to be."""
+) -> tuple[Selection, str]:
+    """Return the arrays that are taken, and why none is where that is an error."""
     try:
-        found = choice.select(reader, options) if choice else select(reader, ())
+        return (choice.select(reader, options) if choice else select(reader, ())), ""
     except NoArrayError:
-        return set(), ""
+        return Selection(()), ""
     except SelectionError as exc:
-        return set(), str(exc)
-    return {array.name for array in found if array.dtype in FLOAT_DTYPES}, ""
+        return Selection(()), str(exc)
 
 
 def _inspect_arrays(reader: Reader, chosen: set[str]) -> list[ArrayInspection]:
@@ -193,7 +224,7 @@ def _inspect_arrays(reader: Reader, chosen: set[str]) -> list[ArrayInspection]:
     is_ambiguous = not chosen and reasons.count("") > 1
     otherwise = "another is meant by its name" if chosen else "not taken unless named"
     if is_ambiguous:
-        otherwise = "ambiguous; name it with -s"
+        otherwise = "ambiguous; name it with `select`"
     return [
         ArrayInspection(
             array.name,

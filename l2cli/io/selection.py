@@ -2,11 +2,13 @@
 
 What is not an embedding is never taken for one unasked. Where an array that is named like an
 embedding can't be used, or where another may hold the vectors but can't be read, nothing is
-taken in its place.
+taken in its place. Used wherever a file is normalized, checked or inspected; it knows no options
+but the names that a user gave, reads no rows and changes nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,7 @@ from l2cli.io.array_names import (
 from l2cli.text import brief, shape_text, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import NoReturn
 
     from l2cli.arrays import ArraySpec
@@ -40,12 +42,41 @@ _ANN_BENCHMARKS = {"train", "test", "neighbors", "distances"}
 ANN_NOTE = "'distances' was computed from the vectors as they were, and stayed as it was"
 
 
-def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
-    """Return the arrays to normalize, in the container's order.
+@dataclass(frozen=True)
+class Selection:
+    """The arrays of one container that were chosen.
+
+    Attributes
+    ----------
+    arrays : tuple of ArraySpec
+        In the container's order; iterating over the selection yields them.
+    notes : tuple of str
+        What the user should know of the choice: what else could be meant, and was not taken.
+    """
+
+    arrays: tuple[ArraySpec, ...]
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[ArraySpec]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    @property
+    def names(self) -> set[str]:
+        """All names that lead to the arrays."""
+        return {name for array in self.arrays for name in array.names}
+
+
+def select(reader: Reader, patterns: Sequence[str]) -> Selection:
+    """Return the arrays to normalize.
 
     Parameters
     ----------
-    patterns
+    reader : Reader
+        Of the container. Only its arrays are looked at, no rows.
+    patterns : sequence of str
         Names or globs that the user gave; empty to decide by type, shape and name.
 
     Raises
@@ -60,22 +91,40 @@ def select(reader: Reader, patterns: Sequence[str]) -> list[ArraySpec]:
     """
     arrays = reader.arrays()
     if patterns:
-        return _named(reader, arrays, patterns)
-    judged = [(array, why_not(array, arrays, reader.path.stem)) for array in arrays]
-    candidates = _with_numbers([array for array, reason in judged if not reason])
+        return Selection(_named(reader, arrays, patterns))
+    reasons = [(array, why_not(array, arrays, reader.path.stem)) for array in arrays]
+    candidates = _with_numbers([array for array, reason in reasons if not reason])
     if is_ann_benchmarks(arrays):
         taken = [array for array in candidates if {"train", "test"} & set(array.names)]
-        return taken or candidates or _refuse_all(reader, arrays)
+        return Selection(tuple(taken or candidates or _refuse_all(reader, arrays)))
     if len(arrays) == 1 and _is_integer(arrays[0]) and not arrays[0].name:
-        return arrays  # The only array of its file: a dtype to write makes floats of it.
+        return Selection(tuple(arrays))  # The file's only array: a dtype makes floats of it.
     preferred = _preferred(candidates)
-    _refuse_in_place_of(reader, judged, preferred)
+    notes = _refuse_in_place_of(reader, reasons, preferred)
     if not candidates:
-        return _refuse_all(reader, arrays)
+        _refuse_all(reader, arrays)
     if len(preferred) > 1:
         raise _could_be_meant(reader, preferred)
-    _note_left(reader, [array for array in candidates if array not in preferred])
-    return preferred
+    notes += _left_notes([array for array in candidates if array not in preferred])
+    return Selection(tuple(preferred), tuple(notes))
+
+
+def other_candidates(reader: Reader, chosen: Sequence[ArraySpec]) -> tuple[str, ...]:
+    """Return notes of what else could be meant beside ``chosen``, and stays as it was.
+
+    Raises
+    ------
+    SelectionError
+        Where its name says as much as theirs that it is an embedding.
+    """
+    arrays = reader.arrays()
+    candidates = [array for array in arrays if not why_not(array, arrays, reader.path.stem)]
+    others = [array for array in _with_numbers(candidates) if array not in chosen]
+    best = min(map(_rank, chosen), default=2)
+    rivals = [array for array in others if _rank(array) <= best and is_embedding_named(array)]
+    if rivals and not is_ann_benchmarks(arrays):
+        raise _could_be_meant(reader, [*chosen, *rivals])
+    return tuple(_left_notes(others))
 
 
 def why_not(array: ArraySpec, arrays: Sequence[ArraySpec], file_stem: str) -> str:
@@ -91,7 +140,7 @@ def why_not(array: ArraySpec, arrays: Sequence[ArraySpec], file_stem: str) -> st
     if array.refusal:
         return array.refusal
     if array.dtype not in FLOAT_DTYPES:
-        return "integers, unless named" if array.name else "integers; choose a --dtype"
+        return "integers, unless named" if array.name else "integers; choose a `dtype`"
     return _doubt(array, arrays, file_stem)
 
 
@@ -103,6 +152,12 @@ def is_embedding_named(array: ArraySpec) -> bool:
 def is_ann_benchmarks(arrays: Sequence[ArraySpec]) -> bool:
     """Whether the container has the layout of ann-benchmarks, with the true neighbors in it."""
     return {name for array in arrays for name in array.names} >= _ANN_BENCHMARKS
+
+
+def ann_notes(arrays: Sequence[ArraySpec], selection: Selection) -> list[str]:
+    """Return a note where vectors change that the distances in their container were made of."""
+    is_taken = bool(selection.names & {"train", "test"}) and is_ann_benchmarks(arrays)
+    return [ANN_NOTE] if is_taken else []
 
 
 def is_weak(array: ArraySpec) -> bool:
@@ -120,13 +175,8 @@ def row_length(array: ArraySpec) -> int | None:
 
 
 def selector(array: ArraySpec) -> str:
-    """Return what to type to name ``array``, as a shell takes it."""
-    return f"-s {quoted(array.name or '*')}"
-
-
-def quoted(name: str) -> str:
-    """Return ``name`` in quotes for a shell."""
-    return "'" + name.replace("'", "'\"'\"'") + "'"
+    """Return the parameter that names ``array``, for a message."""
+    return f"`select={array.name or '*'!r}`"
 
 
 def _doubt(array: ArraySpec, arrays: Sequence[ArraySpec], file_stem: str) -> str:
@@ -140,8 +190,8 @@ def _doubt(array: ArraySpec, arrays: Sequence[ArraySpec], file_stem: str) -> str
     named_by = "" if file_stem.startswith(OWN_PREFIX) else file_stem  # Our temporary file.
     if word := means_other(array.name or named_by):
         return f"named like something else ({word}), unless named"
-    has_others = any(_is_numeric(other) for other in arrays if other is not array)
-    if is_weak(array) and has_others and not is_embedding_named(array):
+    is_alone = not any(_is_numeric(sibling) for sibling in arrays if sibling is not array)
+    if is_weak(array) and not is_alone and not is_embedding_named(array):
         few = f"{row_length(array)} components" if len(array.shape) > 1 else "one number"
         return f"{few} a row, unless named"
     if len(array.shape) == 1 and array.num_rows > _LONG_ROW:
@@ -175,15 +225,19 @@ def _rank(array: ArraySpec) -> int:
 
 
 def _refuse_in_place_of(
-    reader: Reader, judged: list[tuple[ArraySpec, str]], preferred: list[ArraySpec]
-) -> None:
-    """Stop where an array that may hold the vectors, but can't be used, would be passed over."""
+    reader: Reader, reasons: list[tuple[ArraySpec, str]], preferred: list[ArraySpec]
+) -> list[str]:
+    """Refuse to pass over an array that may hold the vectors, but can't be used.
+
+    Returns notes of those that only may be meant.
+    """
+    notes = []
     best = min((_rank(array) for array in preferred), default=2)
-    for array, reason in judged:
+    for array, reason in reasons:
         if not reason or not _may_hold_vectors(array, reader.path.stem, alone=not preferred):
             continue
         if _rank(array) > best:
-            _note(reader, f"{array.label} may hold vectors too, and stayed as it was: {reason}")
+            notes.append(f"{array.label} may hold vectors too, and stayed as it was: {reason}")
             continue
         why = "is named like an embedding" if is_embedding_named(array) else "may hold the vectors"
         instead = f"; to take another array, name it: {selector(preferred[0])}" if preferred else ""
@@ -191,6 +245,7 @@ def _refuse_in_place_of(
             f"{reader.path}: {array.label} ({shape_text(array.shape)} {array.dtype}) {why}, and "
             f"can't be used: {reason.removesuffix(', unless named')}{_way_out(array)}{instead}"
         )
+    return notes
 
 
 def _may_hold_vectors(array: ArraySpec, file_stem: str, *, alone: bool) -> bool:
@@ -207,7 +262,7 @@ def _way_out(array: ArraySpec) -> str:
         return ""
     if array.dtype in FLOAT_DTYPES:
         return f"; {selector(array)} takes it all the same"
-    return f"; {selector(array)} --dtype float32 makes floats of it"
+    return f"; {selector(array)} with `dtype='float32'` makes floats of it"
 
 
 def _refuse_all(reader: Reader, arrays: list[ArraySpec]) -> NoReturn:
@@ -216,71 +271,48 @@ def _refuse_all(reader: Reader, arrays: list[ArraySpec]) -> NoReturn:
     if not others:
         raise NoArrayError(message)
     are_alike = len(others) > 1 and len({array.shape for array in others}) == 1
-    every = "; -s '*' takes all of them" if are_alike else ""
+    every = "; `select='*'` takes all of them" if are_alike else ""
     raise OtherArraysError(f"{message}; to take one, name it: {selector(others[0])}{every}")
 
 
 def _other_arrays(arrays: list[ArraySpec]) -> list[ArraySpec]:
-    return [each for each in arrays if not each.refusal and each.dtype in FLOAT_DTYPES]
+    return [array for array in arrays if not array.refusal and array.dtype in FLOAT_DTYPES]
 
 
-def _note_left(reader: Reader, left: list[ArraySpec]) -> None:
-    if left:
-        names = brief([f"'{array.name}'" for array in left])
-        stayed = "it was; -s takes it too" if len(left) == 1 else "they were; -s takes them too"
-        _note(reader, f"{names} stayed as {stayed}")
-
-
-def leave_others(reader: Reader, chosen: list[ArraySpec]) -> None:
-    """Note what else could be meant beside ``chosen``, and stays as it was.
-
-    Raises
-    ------
-    SelectionError
-        Where its name says as much as theirs that it is an embedding.
-    """
-    arrays = reader.arrays()
-    others = [
-        array
-        for array in _with_numbers([a for a in arrays if not why_not(a, arrays, reader.path.stem)])
-        if array not in chosen
-    ]
-    best = min(map(_rank, chosen), default=2)
-    rivals = [array for array in others if _rank(array) <= best and is_embedding_named(array)]
-    if rivals and not is_ann_benchmarks(arrays):
-        raise _could_be_meant(reader, chosen + rivals)
-    _note_left(reader, others)
+def _left_notes(arrays: list[ArraySpec]) -> list[str]:
+    if not arrays:
+        return []
+    names = brief([f"'{array.name}'" for array in arrays])
+    if len(arrays) == 1:
+        return [f"{names} stayed as it was; `select` takes it too"]
+    return [f"{names} stayed as they were; `select` takes them too"]
 
 
 def _could_be_meant(reader: Reader, arrays: list[ArraySpec]) -> SelectionError:
     names = " or ".join(map(selector, arrays[:4]))
     return SelectionError(
         f"{reader.path} holds {len(arrays)} arrays that could be meant; choose with "
-        f"{names}{' …' if len(arrays) > 4 else ''}; -s may be given more than once, "
-        "and -s '*' takes all"
+        f"{names}{' …' if len(arrays) > 4 else ''}; `select` takes several names, "
+        "and `select='*'` takes all"
     )
 
 
-def _note(reader: Reader, note: str) -> None:
-    """Add a note, if it isn't there yet: a reader may be asked more than once."""
-    if note not in reader.notes:
-        reader.notes.append(note)
-
-
-def _named(reader: Reader, arrays: list[ArraySpec], patterns: Sequence[str]) -> list[ArraySpec]:
+def _named(
+    reader: Reader, arrays: list[ArraySpec], patterns: Sequence[str]
+) -> tuple[ArraySpec, ...]:
     chosen: dict[str, ArraySpec] = {}
     for pattern in patterns:
         # A name in full is meant to the letter, whatever else it could match as a glob.
         exact = [array for array in arrays if pattern.removeprefix("/") in array.names]
-        found = exact or [array for array in arrays if _matches(array, pattern)]
-        usable = [array for array in found if not array.refusal]
+        matching = exact or [array for array in arrays if _matches(array, pattern)]
+        usable = [array for array in matching if not array.refusal]
         if not exact and _is_glob(pattern):
             usable = [array for array in usable if _is_taken_by_glob(array)]
         group = None if usable else reader.group(pattern)
         if group is not None:
             usable = [group]
-        if found and not usable:
-            raise SelectionError(f"{reader.path}, {found[0].label}: {_reason(found[0])}")
+        if matching and not usable:
+            raise SelectionError(f"{reader.path}, {matching[0].label}: {_reason(matching[0])}")
         if not usable:
             meant = suggestion(pattern, [array.name for array in arrays])
             missing = f"{reader.path} holds no array '{pattern}'{f'; {meant}' if meant else ''}"
@@ -288,7 +320,7 @@ def _named(reader: Reader, arrays: list[ArraySpec], patterns: Sequence[str]) -> 
             raise (OtherArraysError if _other_arrays(arrays) else NoArrayError)(message)
         chosen |= {array.name: array for array in usable}
     order = {array.name: index for index, array in enumerate(arrays)}
-    return sorted(chosen.values(), key=lambda array: order.get(array.name, -1))
+    return tuple(sorted(chosen.values(), key=lambda array: order.get(array.name, -1)))
 
 
 def _is_taken_by_glob(array: ArraySpec) -> bool:
@@ -324,5 +356,5 @@ def _listing(message: str, reader: Reader, arrays: list[ArraySpec]) -> str:
         why = why_not(array, arrays, reader.path.stem)
         what = f"{shape_text(array.shape)} {array.dtype}" + (f": {why}" if why else "")
         alike.setdefault(what, []).append(array.name or "array")
-    held = [f"{brief(names)} ({what})" for what, names in list(alike.items())[:_LISTED]]
-    return f"{message}; it holds {', '.join(held)}" + (" …" if len(alike) > _LISTED else "")
+    listed = [f"{brief(names)} ({what})" for what, names in list(alike.items())[:_LISTED]]
+    return f"{message}; it holds {', '.join(listed)}" + (" …" if len(alike) > _LISTED else "")

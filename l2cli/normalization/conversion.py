@@ -1,23 +1,25 @@
-"""What is read and written, and in which order: a file like the source, or of another format.
+"""A destination of another format than the source.
 
-A conversion from table to table, which both hold the same things, writes the table anew and
-normalizes that like any other. Another conversion reads arrays and writes arrays: those that
-are normalized, and those beside them that the destination can hold.
+A conversion from table to table, which both hold the same things, writes the table anew
+(:func:`transcoded`), and the job normalizes that like any other. Another :class:`Conversion` reads
+arrays and writes arrays: those that are normalized, and those beside them that the destination can
+hold. Used by :mod:`l2cli.normalization.job`; it knows no destinations.
 """
 
 from __future__ import annotations
 
 import contextlib
-from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING
 
 from l2cli.arrays import ArraySpec, rows_per_batch
 from l2cli.errors import DestinationError, SelectionError
 from l2cli.filesystem.atomic import temporary_errors, temporary_file
 from l2cli.formats.create import UNNAMED
 from l2cli.formats.registry import new_file_writer
+from l2cli.io.selection import select, selector
 from l2cli.io.source import named_errors, open_source
+from l2cli.normalization.rewrite import Rewrite
 from l2cli.text import brief
 
 if TYPE_CHECKING:
@@ -29,61 +31,19 @@ if TYPE_CHECKING:
     from l2cli.formats.registry import Format
     from l2cli.options import NormalizeOptions
 
-    Chosen = Sequence[tuple[ArraySpec, ArraySpec]]
+_MOST_DROPPED = 30
+"""How many names of what is dropped are listed: as many as one can read in a minute."""
 
 
-class Plan(ABC):
-    """How the arrays of a reader get into a writer.
+class Conversion(Rewrite):
+    """A new container of another format.
 
     Parameters
     ----------
-    chosen
-        Each array to normalize, and what it becomes.
-
-    Attributes
-    ----------
-    arrays
-        What is to be written, the arrays that aren't normalized too.
-    normalized
-        The names of those that are.
-    outputs
-        What each becomes.
-    """
-
-    def __init__(self, reader: Reader, chosen: Chosen) -> None:
-        self.reader = reader
-        self.normalized = {array.name for array, _ in chosen}
-        self.outputs = {array.name: output for array, output in chosen}
-        self.arrays = [array for array, _ in chosen]
-
-    @abstractmethod
-    def batches(self, batch_size: int | None) -> Iterator[Batch]:
-        """Read everything that is to be written, in the order in which it is."""
-
-    @abstractmethod
-    def writer(self, path: Path) -> Writer:
-        """Open a writer for the file ``path``."""
-
-    @abstractmethod
-    def stream_writer(self, stream: IO[bytes]) -> Writer | None:
-        """Open a writer front to back, or return ``None`` where that can't be."""
-
-
-class RewritePlan(Plan):
-    """The source again, but for the rows of the chosen arrays."""
-
-    def batches(self, batch_size: int | None) -> Iterator[Batch]:
-        return self.reader.batches(self.arrays, batch_size)
-
-    def writer(self, path: Path) -> Writer:
-        return self.reader.writer(path, self.outputs)
-
-    def stream_writer(self, stream: IO[bytes]) -> Writer | None:
-        return self.reader.stream_writer(stream, self.outputs)
-
-
-class NewFilePlan(Plan):
-    """A new container of another format.
+    reader, chosen
+        As for :class:`~l2cli.normalization.rewrite.Rewrite`.
+    file_format : Format
+        What is written.
 
     Raises
     ------
@@ -93,21 +53,25 @@ class NewFilePlan(Plan):
         Where the format can't hold a chosen array.
     """
 
-    def __init__(self, reader: Reader, kind: Format, chosen: Chosen) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        chosen: Sequence[tuple[ArraySpec, ArraySpec]],
+        file_format: Format,
+    ) -> None:
         super().__init__(reader, chosen)
-        self._writer = new_file_writer(kind)
+        self._writer = new_file_writer(file_format)
         self._check()
         if self._writer.holds_several:
-            beside = [array for array in reader.arrays() if self._can_carry(array)]
+            beside = [array for array in reader.arrays() if self._fits_beside(array)]
             self.arrays += beside
             self.outputs |= {array.name: array for array in beside}
-        left_out = reader.dropped(self.outputs)
-        if left_out:
-            reader.notes.append(f"left out, as {kind.name} has no place for it: {_named(left_out)}")
+        self.notes += _dropped_notes(reader.dropped(self.outputs), file_format)
         for name, output in self.outputs.items():
             self.outputs[name] = replace(output, name=output.name or UNNAMED)
 
     def batches(self, batch_size: int | None) -> Iterator[Batch]:
+        """Read everything that is to be written, in the order in which it is."""
         if not self._writer.side_by_side:
             for array in self.arrays:
                 yield from self.reader.batches([array], batch_size)
@@ -118,15 +82,17 @@ class NewFilePlan(Plan):
             yield from batches
 
     def writer(self, path: Path) -> Writer:
+        """Open a writer for the file ``path``."""
         return self._writer(path, self.outputs)
 
     def stream_writer(self, stream: IO[bytes]) -> Writer | None:
+        """Open a writer front to back, or return ``None`` where that can't be."""
         return self._writer(stream, self.outputs) if self._writer.streams else None
 
     def _check(self) -> None:
         name = self._writer.format_name
         if len(self.arrays) > 1 and not self._writer.holds_several:
-            choices = " or ".join(f"-s '{array.name}'" for array in self.arrays[:4])
+            choices = " or ".join(map(selector, self.arrays[:4]))
             raise SelectionError(
                 f"{self.reader.path}: {name} holds one array, and {len(self.arrays)} are chosen; "
                 f"choose with {choices}"
@@ -138,44 +104,67 @@ class NewFilePlan(Plan):
         if self._writer.side_by_side and len(lengths) > 1:
             raise DestinationError(
                 f"{self.reader.path}: {name} holds columns of one length, and those chosen have "
-                f"{', '.join(f'{length:,}' for length in sorted(lengths))} rows; choose with -s"
+                f"{', '.join(f'{length:,}' for length in sorted(lengths))} rows; "
+                "choose with `select`"
             )
 
-    def _can_carry(self, array: ArraySpec) -> bool:
+    def _fits_beside(self, array: ArraySpec) -> bool:
         if array.name in self.outputs or array.refusal or self._writer.refusal(array):
             return False
         return not self._writer.side_by_side or array.num_rows == self.arrays[0].num_rows
 
 
-def _named(lost: list[str]) -> str:
-    """Return what is lost in a conversion: all names that one can read in a minute."""
-    return brief(lost, 30)
+def _dropped_notes(names: list[str], file_format: Format) -> list[str]:
+    if not names:
+        return []
+    return [f"left out, as {file_format.title} has no place for it: {brief(names, _MOST_DROPPED)}"]
 
 
 @contextlib.contextmanager
 def transcoded(
-    reader: Reader, kind: Format, options: NormalizeOptions, *, to_stream: bool
-) -> Iterator[Reader]:
-    """Yield a reader of the same table in the format ``kind``.
+    reader: Reader,
+    chosen: Sequence[tuple[ArraySpec, ArraySpec]],
+    file_format: Format,
+    options: NormalizeOptions,
+    *,
+    to_stream: bool,
+) -> Iterator[Rewrite]:
+    """Write a table in another format to a temporary file, and yield how to rewrite that.
 
     Parameters
     ----------
-    to_stream
+    reader, chosen
+        As for :class:`~l2cli.normalization.rewrite.Rewrite`.
+    file_format : Format
+        What is written.
+    options : NormalizeOptions
+        What the arrays become.
+    to_stream : bool
         Whether the result goes to a pipe; some formats look different there.
     """
-    # Known only where it is needed: it loads pyarrow.
-    from l2cli.formats.tabular.table import NewTableWriter, transcode
+    # Imported only where it is needed: it loads pyarrow.
+    from l2cli.formats.tabular.table import NewTableWriter, TableReader, transcode
 
-    writer = cast("type[NewTableWriter]", new_file_writer(kind))
+    writer = new_file_writer(file_format)
+    if not (isinstance(reader, TableReader) and issubclass(writer, NewTableWriter)):
+        raise TypeError(f"{reader.path} and {file_format.title} aren't both tables")
     with temporary_file() as path:
-        table = cast("Any", reader).table()
+        table = reader.table()
         target = path.open("wb") if to_stream and writer.streams else path
         with temporary_errors():
             dropped = [f"'{name}'" for name in transcode(table, writer, target)]
-        with named_errors(str(reader.path), str(path)), open_source(path, kind, options) as other:
-            other.notes += reader.notes
-            if dropped:
-                other.notes.append(
-                    f"left out, as {kind.name} has no place for it: {_named(dropped)}"
-                )
-            yield other
+        with (
+            named_errors(str(reader.path), str(path)),
+            open_source(path, file_format, options.opening) as written,
+        ):
+            arrays = [_same_array(written, array) for array, _ in chosen]
+            rewrite = Rewrite(written, [(array, options.output(array)) for array in arrays])
+            rewrite.notes += _dropped_notes(dropped, file_format)
+            yield rewrite
+
+
+def _same_array(reader: Reader, array: ArraySpec) -> ArraySpec:
+    """Return what ``array`` of the source is called in the table that was made of it."""
+    usable = (column for column in reader.arrays() if not column.refusal)
+    by_name = {column.name: column for column in usable}
+    return by_name.get(array.name) or select(reader, (array.name,)).arrays[0]

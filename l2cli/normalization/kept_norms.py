@@ -1,4 +1,8 @@
-"""The norms that rows had before they were normalized, kept so that lengths can be restored."""
+"""The norms that rows had before they were normalized, kept so that lengths can be restored.
+
+Used by a job where norms are asked for. Each array's lie in a temporary ``.npy`` until they are
+added to the destination or copied to a file of their own. It knows no formats but ``.npy``.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,22 @@ import numpy as np
 
 from l2cli.errors import OptionError
 from l2cli.filesystem.atomic import temporary_file
+from l2cli.formats.registry import extend
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
+    from l2cli.engine.normalizer import Normalizer
+    from l2cli.formats.registry import Format
+    from l2cli.report import Report
 
     Array = np.ndarray[Any, Any]
 
 
 _FILLED_ROWS = 2**16
+"""How many missing norms are written at a time."""
 
 
 class KeptNorms(contextlib.ExitStack):
@@ -26,8 +36,10 @@ class KeptNorms(contextlib.ExitStack):
 
     Parameters
     ----------
-    arrays
-        Whose norms will come, and the axes that a vector of each lies along.
+    arrays : sequence of ArraySpec
+        The arrays that will be written.
+    normalizers : mapping
+        By name, of those that are normalized, whose norms are kept.
 
     Raises
     ------
@@ -35,11 +47,14 @@ class KeptNorms(contextlib.ExitStack):
         Where it isn't known how many vectors a row has.
     """
 
-    def __init__(self, arrays: list[tuple[ArraySpec, tuple[int, ...]]]) -> None:
+    def __init__(self, arrays: Sequence[ArraySpec], normalizers: Mapping[str, Normalizer]) -> None:
         super().__init__()
+        self._normalizers = normalizers
         self._files: dict[str, NormsFile] = {}
-        self._whole: dict[str, Path] = {}
-        for array, axes in arrays:
+        for array in arrays:
+            if array.name not in normalizers or normalizers[array.name].spans_batches:
+                continue
+            axes = normalizers[array.name].vectors.axes
             shape = [length for axis, length in enumerate(array.shape) if axis not in axes][1:]
             if None in shape:
                 raise OptionError(
@@ -50,21 +65,42 @@ class KeptNorms(contextlib.ExitStack):
             self._files[array.name] = NormsFile(path, tuple(length or 0 for length in shape))
 
     def add(self, batch: Batch) -> None:
-        """Take in the norms of a batch, if it is of one of the arrays."""
-        if batch.array.name in self._files:
+        """Append the norms of a batch, if it has some."""
+        if batch.norms is not None:
             self._files[batch.array.name].add(batch)
 
-    def put(self, name: str, norms: Array) -> None:
-        """Take in the norms of an array all at once: they are not one for each of its rows."""
+    def finish(self, report: Report) -> dict[str, Path]:
+        """Return the file of each array; ``report`` says how many rows that has, null rows too."""
+        num_rows = {array.name: array.shape[0] or 0 for array in report.arrays}
+        return {
+            name: self._whole(normalizer.column_norms)
+            if normalizer.spans_batches
+            else self._files[name].finish(num_rows[name])
+            for name, normalizer in self._normalizers.items()
+        }
+
+    def _whole(self, norms: Array) -> Path:
+        """Return a file of norms of vectors along axis 0, which are known all at once."""
         path = self.enter_context(temporary_file(named=True))
         with path.open("wb") as file:
             np.lib.format.write_array(file, norms)
-        self._whole[name] = path
+        return path
 
-    def finish(self, num_rows: dict[str, int]) -> dict[str, Path]:
-        """Return the file of each array, which has so many rows, null rows included."""
-        found = {name: file.finish(num_rows[name]) for name, file in self._files.items()}
-        return found | self._whole
+
+def add_norms(path: Path, file_format: Format, norms: Mapping[str, Path], norms_name: str) -> None:
+    """Add norms to a container, under one name, or of several arrays behind the name of each.
+
+    Parameters
+    ----------
+    path, file_format
+        The container.
+    norms : mapping
+        The ``.npy`` of each array, by its name in the container.
+    norms_name : str
+        What they are called.
+    """
+    for name, file in norms.items():
+        extend(path, file_format, norms_name if len(norms) == 1 else f"{name}_{norms_name}", file)
 
 
 class NormsFile:
@@ -72,8 +108,10 @@ class NormsFile:
 
     Parameters
     ----------
-    row_shape
-        The shape of what a row has: ``()`` where it is one vector.
+    path : Path
+        Where it is written.
+    row_shape : tuple of int
+        The shape of a row's norms: ``()`` where it is one vector.
     """
 
     def __init__(self, path: Path, row_shape: tuple[int, ...]) -> None:
@@ -85,8 +123,6 @@ class NormsFile:
 
     def add(self, batch: Batch) -> None:
         """Append the norms of a batch, and NaN for the null rows before each."""
-        if batch.norms is None:
-            return
         last = batch.row_number(len(batch.rows) - 1)
         if batch.row_numbers is None:
             numbers = np.arange(batch.start, last + 1)

@@ -1,19 +1,24 @@
-"""Reading a file as ``check`` does: is it needed to normalize it, and was it written well?"""
+"""Whether a file needs to be normalized, and whether its destination was written well.
+
+Used by a job for ``if_needed`` and ``verify``. A file is read as ``check`` reads it; nothing is
+written.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from l2cli.checking.array import ArrayRun
 from l2cli.dtypes import DTYPES
+from l2cli.engine.backend import LazyBackend
 from l2cli.engine.pipeline import read_ahead
 from l2cli.errors import DestinationError
-from l2cli.graph.backends.load import load_backend
 from l2cli.io.selection import select
 from l2cli.io.source import open_source
+from l2cli.options import OpenOptions
 from l2cli.report import Counts
+from l2cli.text import rows_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,47 +32,52 @@ if TYPE_CHECKING:
 def unit_counts(
     reader: Reader, arrays: list[ArraySpec], options: NormalizeOptions
 ) -> dict[str, Counts] | None:
-    """Return what the arrays hold if every row is a unit row; ``None`` at the first that isn't.
+    """Return the counts of each array if every row is a unit row; ``None`` at the first that isn't.
 
-    Zero rows are no hindrance unless the options make errors of them, null rows never.
+    Zero rows may be there unless the options make errors of them; null rows always may.
     """
-    found = {}
+    counts = {}
     for array in arrays:
         run = _read(reader, array, options, stop_early=True)
-        figures = run.tally.figures()
+        summary = run.tally.figures()
         if run.tally.offenders:
             return None
-        counts = Counts(figures.num_rows, zero=figures.zero, null=figures.null)
-        found[array.name] = counts
-    return found
+        counts[array.name] = Counts(summary.num_rows, zero=summary.zero, null=summary.null)
+    return counts
 
 
 def verify(
     path: Path,
-    kind: Format,
+    file_format: Format,
     label: str,
     expected: list[tuple[ArraySpec, Counts]],
     options: NormalizeOptions,
 ) -> None:
-    """Read the file at ``path`` and compare what is in it with what was found on its way there.
+    """Read the file at ``path`` and compare what is in it with what was counted before.
 
     Parameters
     ----------
-    label
-        What messages call the file.
-    expected
+    path, file_format
+        The file.
+    label : str
+        What messages call it.
+    expected : list of (ArraySpec, Counts)
         Each array that was normalized, as it was written, and what was counted in it.
+    options : NormalizeOptions
+        How it was normalized.
 
     Raises
     ------
     DestinationError
         Where rows are missing, or more of them are not unit than have to be.
     """
-    reading = replace(options, dtype="bfloat16", truncate_dim=None)  # As ``check`` reads.
-    with open_source(path, kind, reading) as reader:
+    reading = replace(options, dtype="same", truncate_dim=None)
+    opening = OpenOptions(options.allow_external, assume_bfloat16=True)  # As ``check`` reads.
+    with open_source(path, file_format, opening) as reader:
         for array, counts in expected:
-            # Of an array without a name the file's name tells, and this is a temporary one.
-            names = (array.name,) if any(each.name for each in reader.arrays()) else ("*",)
+            # An array without a name is judged by its file's name, and this is a temporary one.
+            has_names = any(written.name for written in reader.arrays())
+            names = (array.name,) if has_names else ("*",)
             for written in select(reader, names):
                 run = _read(reader, written, reading, stop_early=False)
                 problem = _problem(run, counts, options)
@@ -83,7 +93,7 @@ def verify(
 def _read(
     reader: Reader, array: ArraySpec, options: NormalizeOptions, *, stop_early: bool
 ) -> ArrayRun:
-    backend = cache(partial(load_backend, options.backend, options.device))
+    backend = LazyBackend(options.backend, options.device)
     allow_zero = options.zero_rows == "keep"
     run = ArrayRun(array, options, backend, DTYPES[array.dtype].tolerance, allow_zero=allow_zero)
     if run.spans:
@@ -98,24 +108,20 @@ def _read(
 
 
 def _problem(run: ArrayRun, counts: Counts, options: NormalizeOptions) -> str:
-    """Return what is wrong with what was read back; nothing if nothing is."""
-    found = run.tally.figures()
+    """Return what is wrong with what was read back; empty if nothing is."""
+    actual = run.tally.figures()
     expected = counts.num_rows + counts.null
-    if (found.num_rows, found.null) != (counts.num_rows, counts.null):
-        return f"has {found.num_rows + found.null:,} rows, expected {expected:,}"
+    if (actual.num_rows, actual.null) != (counts.num_rows, counts.null):
+        return f"has {actual.num_rows + actual.null:,} rows, expected {expected:,}"
     # A null component stays null, so its row is not finite either way.
     kept = min(run.num_incomplete, counts.nonfinite)
     kept = counts.nonfinite if options.nonfinite == "keep" else kept
-    if found.nonfinite != kept:
-        return f"has {_rows(found.nonfinite)} with NaN or Inf, expected {kept:,}"
+    if actual.nonfinite != kept:
+        return f"has {rows_text(actual.nonfinite)} with NaN or Inf, expected {kept:,}"
     zero = counts.zero + counts.nonfinite - kept
-    short = found.num_rows - found.unit - found.nonfinite - zero
-    if found.zero < zero or short > counts.floored:
+    short = actual.num_rows - actual.unit - actual.nonfinite - zero
+    if actual.zero < zero or short > counts.floored:
         that_are = "that is" if short == 1 else "that are"
         most = f"expected {counts.floored:,} at most"
-        return f"has {_rows(max(short, 0))} {that_are} not unit, {most}"
+        return f"has {rows_text(max(short, 0))} {that_are} not unit, {most}"
     return ""
-
-
-def _rows(number: int) -> str:
-    return f"{number:,} row" + ("" if number == 1 else "s")

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from l2cli import __version__
 from l2cli.errors import DestinationError, OptionError
+from l2cli.io.store_choice import StoreChoice
 from l2cli.io.store_state import FILE_NAME
-from l2cli.io.survey import StoreChoice
 from l2cli.store.task import digest, fingerprint
 
 if TYPE_CHECKING:

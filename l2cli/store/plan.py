@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import DestinationError, OptionError, SourceError
 from l2cli.filesystem.walk import list_folder
-from l2cli.formats.registry import by_suffix, by_word
+from l2cli.formats.registry import by_name, by_suffix
 from l2cli.io.resolve import converted_name, default_destination
 from l2cli.store.companions import find_companions
 from l2cli.store.task import ShardReport, ShardTask
@@ -80,7 +80,7 @@ def make_plan(
         Where a source isn't there, or there is nothing to do.
     """
     for name in filter(None, (files.source_format, files.destination_format)):
-        by_word(name)
+        by_name(name)
     for source in sources:
         if not source.exists():
             raise SourceError(f"{source}: there is no such file or folder")
@@ -207,7 +207,7 @@ def _action(file: FoundFile, files: StoreOptions) -> Action:
 def _result_name(file: FoundFile, action: Action, files: StoreOptions) -> str:
     if action != "normalize" or not files.destination_format:
         return file.name
-    return converted_name(file.name, by_word(files.destination_format))
+    return converted_name(file.name, by_name(files.destination_format))
 
 
 def _norms_path(name: str, files: StoreOptions) -> str:
@@ -243,7 +243,7 @@ def _folders(plan: Plan, found: list[str], prefix: str, files: StoreOptions) -> 
 
 def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, files: StoreOptions) -> None:
     status = source.stat()
-    kind = by_word(files.destination_format) if files.destination_format else None
+    kind = by_name(files.destination_format) if files.destination_format else None
     if files.in_place:
         destination = source
     elif plan.root:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import operator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import FormatError, SourceError
-from l2cli.formats.registry import by_suffix
+from l2cli.formats.registry import (
+    by_suffix,
+    described_files,
+    detect,
+    open_reader,
+    rewrite_summary,
+    summary_format,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from l2cli.formats.registry import Format
     from l2cli.options import NormalizeOptions
 
     Rewriter = Callable[[Path, Path, Path, NormalizeOptions], None]
@@ -28,8 +38,7 @@ def is_rewritable(path: Path) -> bool:
     """Whether the file is one that :func:`rewrite` knows, by its name and what is in it."""
     try:
         if path.name in ("_metadata", "_common_metadata"):
-            with path.open("rb") as file:
-                return file.read(4) == b"PAR1"
+            return summary_format(path) is not None
         if path.name == "state.json":
             return isinstance(_read_json(path).get("_data_files"), list)
         return path.name == "dataset_info.json" and isinstance(
@@ -64,9 +73,8 @@ def rewrite(source: Path, target: Path, folder: Path, options: NormalizeOptions)
 def described(source: Path) -> list[str]:
     """Return the paths of the shards that a file describes by name, from its own folder."""
     if source.name == "_metadata":
-        from l2cli.formats.parquet.summary import named_files
-
-        return named_files(source)
+        file_format = summary_format(source)
+        return described_files(source, file_format) if file_format else []
     if source.name == "state.json":
         files = _read_json(source)["_data_files"]
         return [str(file.get("filename")) for file in files if isinstance(file, dict)]
@@ -74,21 +82,25 @@ def described(source: Path) -> list[str]:
 
 
 def _rewrite_summary(source: Path, target: Path, folder: Path, options: NormalizeOptions) -> None:
-    from l2cli.formats.parquet.summary import rewrite_summary
-
+    file_format = summary_format(source)
+    if file_format is None:
+        raise FormatError(f"{source} is no summary of files")
     names = _existing(source, folder)
-    files = [folder / name for name in names] if names else _shards(folder, "Parquet")
-    rewrite_summary(source, target, files)
+    is_described = functools.partial(operator.is_, file_format)
+    files = [folder / name for name in names] if names else _shards(folder, is_described)
+    rewrite_summary(source, target, file_format, files)
 
 
 def _rewrite_info(source: Path, target: Path, folder: Path, options: NormalizeOptions) -> None:
-    from l2cli.formats.arrow.datasets import with_types
+    # Known only where it is needed: it loads pyarrow.
+    from l2cli.formats.tabular.datasets import with_types
 
     state = source.with_name("state.json")
-    files = [*_shards(folder, "Arrow"), *_shards(folder, "Parquet")]
+    files = _shards(folder, lambda file_format: file_format.is_table)
     if is_rewritable(state):  # Caches of Hugging Face may lie beside the files that it names.
         files = [folder / name for name in _existing(state, folder)]
-    _write_json(source, target, with_types(_read_json(source), files))
+    schemas = {path: _schema(path, options) for path in files}
+    _write_json(source, target, with_types(_read_json(source), schemas))
 
 
 def _rewrite_state(source: Path, target: Path, folder: Path, options: NormalizeOptions) -> None:
@@ -118,12 +130,22 @@ def _existing(source: Path, folder: Path) -> list[str]:
     return names
 
 
-def _shards(folder: Path, format_name: str) -> list[Path]:
-    """Return the files of a format in a folder and below it."""
+def _schema(path: Path, options: NormalizeOptions) -> Any:
+    """Return the Arrow schema of a table."""
+    from l2cli.formats.tabular.table import TableReader
+
+    with open_reader(path, detect(path), options.opening) as reader:
+        if not isinstance(reader, TableReader):
+            raise FormatError(f"{path} is no table")
+        return reader.table().schema
+
+
+def _shards(folder: Path, is_described: Callable[[Format], bool]) -> list[Path]:
+    """Return the files of some formats in a folder and below it."""
     found = []
     for path in sorted(folder.rglob("*")):
         kind = by_suffix(path)
-        if kind is not None and kind.name.startswith(format_name) and path.is_file():
+        if kind is not None and is_described(kind) and path.is_file():
             found.append(path)
     return found
 

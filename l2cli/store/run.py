@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from l2cli.errors import DestinationError, NoArrayError, is_disk_full
 from l2cli.filesystem.siblings import OWN_PREFIX, is_abandoned
 from l2cli.formats.registry import full_suffix
+from l2cli.io.families import families_of, sampled
 from l2cli.io.store_state import has_manifest
-from l2cli.io.survey import StoreChoice, choose, families_of, sampled
+from l2cli.io.survey import choose
 from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.report import Counts, short_rows
 from l2cli.store.manifest import Manifest, make_header, peek, recorded_choice
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from l2cli.io.store_choice import StoreChoice
     from l2cli.store.manifest import Record
     from l2cli.store.plan import Plan
     from l2cli.store.runners.local import Runner

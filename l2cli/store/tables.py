@@ -126,7 +126,7 @@ def _marker(root: str, folder: str, known: Known) -> str:
 
 def _may_hold_vectors(path: str, options: NormalizeOptions) -> bool:
     try:
-        with open_source(Path(path), detect(Path(path)), options) as reader:
+        with open_source(Path(path), detect(Path(path)), options.opening) as reader:
             return bool(select(reader, options.select))
     except NoArrayError:
         return False

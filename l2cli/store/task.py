@@ -28,19 +28,21 @@ from l2cli.errors import (
 )
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import sibling_prefix
-from l2cli.formats.registry import by_word, detect
+from l2cli.formats.registry import by_name, detect
 from l2cli.io.destination import FileDestination
-from l2cli.io.resolve import Route, check_name, wanted_kind
+from l2cli.io.resolve import Resolution, check_name, output_format
 from l2cli.io.source import FileSource, open_source
 from l2cli.io.survey import survey_shard
-from l2cli.normalization.file import normalize
+from l2cli.normalization.job import prepare
+from l2cli.options import FileOptions
 from l2cli.store.rewriting import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from l2cli.formats.registry import Format
-    from l2cli.io.survey import FoundArray, ShardChoice
+    from l2cli.io.store_choice import ShardChoice
+    from l2cli.io.survey import FoundArray
     from l2cli.options import NormalizeOptions
     from l2cli.report import Report
 
@@ -79,7 +81,7 @@ class ShardTask:
     copy_destination
         Where a copy of it goes, under its own name; empty where that is ``destination``.
     source_format, destination_format
-        As for :func:`~l2cli.io.resolve.find_route`. Unless ``required``, a file that isn't of
+        As for :func:`~l2cli.io.resolve.resolve`. Unless ``required``, a file that isn't of
         ``source_format`` is copied.
     root
         The real path of the folder outside of which nothing may be written; empty for none.
@@ -270,7 +272,7 @@ def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardR
 
 
 def _survey(task: ShardTask, kind: Format) -> ShardReport:
-    with open_source(Path(task.source), kind, task.options) as reader:
+    with open_source(Path(task.source), kind, task.options.opening) as reader:
         found = survey_shard(reader, task.options)
     return ShardReport(task.name, "surveyed", task.num_bytes, found=found)
 
@@ -301,7 +303,7 @@ def _source_kind(task: ShardTask) -> Format | None:
     source = Path(task.source)
     if task.source_format is None:
         return detect(source)
-    kind = by_word(task.source_format)
+    kind = by_name(task.source_format)
     if not task.required:
         try:
             found = detect(source)
@@ -318,10 +320,8 @@ def _normalize(
         check_name(Path(task.source), kind)
     young = _is_young(task.fingerprint)
     destination, staged = _staged(task)
-    route = _route(task, kind, destination)
-    report = normalize(
-        route, task.options, choice=task.choice, dry_run=task.dry_run, progress=progress
-    )
+    with prepare(_resolution(task, kind, destination), task.options, task.choice) as job:
+        report = job.execute(progress)
     report.destination = task.destination
     if report.already_unit == "left":
         destination, staged = Path(task.source), ""
@@ -361,10 +361,10 @@ def _rewrite(task: ShardTask) -> ShardReport:
     )
 
 
-def _route(task: ShardTask, kind: Format, destination: Path) -> Route:
-    """Return the route of a shard. Its name says nothing of its format, nor of that to write."""
-    to = by_word(task.destination_format) if task.destination_format else None
-    to = wanted_kind(to, kind)
+def _resolution(task: ShardTask, kind: Format, destination: Path) -> Resolution:
+    """Return what is read and written. A shard's name says nothing of either format."""
+    to = by_name(task.destination_format) if task.destination_format else None
+    to = output_format(to, kind)
     target = FileDestination(destination, overwrite=task.overwrite or task.in_place)
     if not (task.dry_run and task.root):  # Its folder may not be there yet.
         target.check(to)
@@ -373,7 +373,8 @@ def _route(task: ShardTask, kind: Format, destination: Path) -> Route:
         norms = FileDestination(Path(task.norms), overwrite=True)
         if not task.dry_run:
             os.makedirs(os.path.dirname(task.norms), exist_ok=True)
-    return Route(FileSource(Path(task.source), kind), target, to, task.in_place, norms)
+    files = FileOptions(in_place=task.in_place, dry_run=task.dry_run)
+    return Resolution(FileSource(Path(task.source), kind), target, to, files, norms)
 
 
 def _copy(task: ShardTask, status: Status, reason: str) -> ShardReport:

@@ -17,14 +17,14 @@ import pytest
 from l2cli.dtypes import FLOAT_DTYPES, numpy_dtype
 from l2cli.graph.spec import GraphSpec
 from l2cli.runtime.backends import BACKENDS
-from tests.reference import rows_of_all_sizes, true_quotient, worst_ulp
+from tests.support.reference import rows_of_all_sizes, true_quotient, worst_ulp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from l2cli.graph.spec import Step
-    from tests.workers import BackendProcess
+    from tests.support.workers import BackendProcess
 
 Array = np.ndarray[Any, Any]
 
@@ -120,8 +120,8 @@ class BackendContract:
                 ]
             )
             content = process.run(rows, axis=axis)[0].tobytes()
-            for other in BACKENDS.keys() - {self.name}:
-                assert backend_processes(other).run(rows, axis=axis)[0].tobytes() == content
+            for name in BACKENDS.keys() - {self.name}:
+                assert backend_processes(name).run(rows, axis=axis)[0].tobytes() == content
 
     @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
     def test_batch_size_changes_no_bit(self, process: BackendProcess, dtype: str) -> None:
@@ -170,13 +170,19 @@ class BackendContract:
         assert answers.pop("backend") == self.name
         assert answers.pop("checked") == 0
         assert answers.pop("device").startswith("BackendError: ")
+        assert set(answers) == {
+            "l2_normalize",
+            "L2Normalization",
+            "new L2Normalization",
+            "build_model",
+            "export_model",
+        }
         for name, message in answers.items():
             assert message == (
-                f"BackendError: l2cli.{name} can't be used in a process that was forked after a "
-                "backend had started; start it with multiprocessing's 'spawn' or 'forkserver' "
-                "instead, or have it call l2cli.normalize, which works in a fork"
+                f"BackendError: l2cli.{name.removeprefix('new ')} can't be used in a process that "
+                "was forked after a backend had started; start it with multiprocessing's 'spawn' "
+                "or 'forkserver' instead, or have it call l2cli.normalize, which works in a fork"
             )
-        assert set(answers) == {"l2_normalize", "L2Normalization", "build_model", "export_model"}
 
 
 _FORK = """
@@ -212,6 +218,7 @@ def work():
         "device": refusal(lambda: l2cli.normalize(rows, device="gpu:77")),
         "l2_normalize": refusal(lambda: l2cli.l2_normalize(rows)),
         "L2Normalization": refusal(lambda: layer(rows)),
+        "new L2Normalization": refusal(lambda: l2cli.L2Normalization()(rows)),
         "build_model": refusal(lambda: l2cli.build_model((9,))),
         "export_model": refusal(lambda: l2cli.export_model(f"{folder}/model.keras", (9,))),
     }

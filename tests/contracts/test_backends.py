@@ -29,4 +29,4 @@ class TestTensorFlow(BackendContract):
 
 
 def test_every_backend_has_a_contract() -> None:
-    assert {each.name for each in BackendContract.__subclasses__()} == set(BACKENDS)
+    assert {contract.name for contract in BackendContract.__subclasses__()} == set(BACKENDS)

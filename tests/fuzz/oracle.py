@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from tests.fuzz.raw import Rows, Unreadable
-from tests.reference import worst_ulp
+from tests.support.reference import worst_ulp
 
 if TYPE_CHECKING:
     from l2cli.report import Report

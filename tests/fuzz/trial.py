@@ -7,11 +7,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from l2cli.checking.check import CheckOptions, check
+from l2cli.checking.check import check
 from l2cli.errors import L2NormError
 from l2cli.io.inspection import inspect_file
 from l2cli.normalization.file import normalize_file
-from l2cli.options import NormalizeOptions
+from l2cli.options import CheckOptions, NormalizeOptions
 from tests.fuzz import oracle, raw
 from tests.fuzz.mutators import mutate
 from tests.fuzz.seeds import Seed, generator, seeds

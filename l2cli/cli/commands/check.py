@@ -2,65 +2,43 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from l2cli.cli.options import (
-    FORMAT,
-    PATH,
-    allow_external_option,
-    axis_option,
-    backend_option,
-    batch_size_option,
-    check_stdin,
-    debug_option,
-    device_option,
-    open_stdin,
-    progress_option,
-)
-from l2cli.cli.terminal import answer, say
+from l2cli.cli.child import in_child
+from l2cli.cli.command import Command
+from l2cli.cli.errors import error_text, with_flags_in_json
+from l2cli.cli.options import PATH, Output, made, option_of, options_of, output_options
+from l2cli.cli.progress import progress_bar
+from l2cli.cli.streams import check_stdin, open_stdin
+from l2cli.cli.tables import check_lines
+from l2cli.cli.terminal import print_json, say
 from l2cli.errors import OptionError
-from l2cli.text import printable
+from l2cli.options import CheckOptions, FileOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from l2cli.checking.histogram import Picture
     from l2cli.checking.result import CheckReport
     from l2cli.filesystem.buffered_stream import Readable
 
 
-@click.command(short_help="Are these unit rows? Exit code 0 yes, 1 no.")
+@dataclass(frozen=True)
+class _Pictures:
+    """What is drawn of the norms, besides the lines."""
+
+    plot: Path | None
+    report: Path | None
+    overwrite: bool
+
+
+@click.command(cls=Command, short_help="Are these unit rows? Exit code 0 yes, 1 no.")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1, type=PATH)
-@click.option(
-    "-s",
-    "--select",
-    "--column",
-    "--dataset",
-    "select",
-    metavar="NAME",
-    multiple=True,
-    help="The array to check: an npz member, HDF5 dataset or table column. Repeatable; takes "
-    "globs.  [default: the one that 'l2norm normalize' takes]",
-)
-@axis_option
-@click.option(
-    "--tolerance",
-    type=float,
-    metavar="FLOAT",
-    help="How far from 1 a norm may be.  [default: float16 1e-3, bfloat16 8e-3, float32 1e-6, "
-    "float64 1e-12]",
-)
-@click.option(
-    "--zero-rows",
-    type=click.Choice(["allow", "forbid"]),
-    default="allow",
-    show_default=True,
-    help="Whether there may be rows of zeros, and null rows.",
+@options_of(
+    CheckOptions,
+    select="The array to check: an npz member, HDF5 dataset or table column. Repeatable; takes "
+    "globs.",
 )
 @click.option(
     "--against",
@@ -78,37 +56,12 @@ if TYPE_CHECKING:
     "--report",
     type=PATH,
     metavar="PATH",
-    help="Write a page with figures and pictures, as .html.",
+    help="Write a page with statistics and histograms, as .html.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a plot or report that exists.")
-@batch_size_option
-@backend_option
-@device_option
-@allow_external_option
-@click.option(
-    "--from",
-    "source_format",
-    type=FORMAT,
-    help="The source's format.  [default: by its first bytes]",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Nothing but the exit code and errors.")
-@progress_option
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@debug_option
-def command(
-    sources: tuple[Path, ...],
-    *,
-    against: str | None,
-    plot: Path | None,
-    report: Path | None,
-    overwrite: bool,
-    source_format: str | None,
-    quiet: bool,
-    progress: bool | None,
-    as_json: bool,
-    debug: bool,
-    **wishes: Any,
-) -> None:
+@option_of(FileOptions, "overwrite", "Replace a plot or report that exists.")
+@option_of(FileOptions, "source_format", "The source's format.")
+@output_options("Nothing but the exit code and errors.")
+def command(sources: tuple[Path, ...], against: str | None, **parameters: Any) -> int:
     """Tell whether every row of SOURCE has norm 1, and which don't.
 
     SOURCE is a file as for 'l2norm normalize', several, or a folder of such. Without SOURCE, or
@@ -125,47 +78,47 @@ def command(
 
     Exit codes: 0 all rows are unit, 1 some are not, 2 usage, 3 a source was not read.
     """
-    _check_pictures(plot, report, overwrite=overwrite)
-    found = _run(
-        sources or (Path("-"),),
+    output, pictures = made(Output, parameters), made(_Pictures, parameters)
+    _check_pictures(pictures)
+    report = _check(
+        list(map(str, sources)) or ["-"],
         against,
-        wishes,
-        source_format,
-        show_progress=False if quiet else progress,
-        debug=debug,
+        made(CheckOptions, parameters),
+        parameters["source_format"],
+        output,
     )
-    for file in found.files:
+    for file in report.files:
         if file.error:
-            say(f"l2norm: {' '.join(file.error.split())}")
-    if as_json:
-        answer(found.as_dict())
-    elif not quiet:
-        for line in _lines(found):
+            say(f"l2norm: {' '.join(error_text(file.error).split())}")
+    if output.as_json:
+        print_json(with_flags_in_json(report.as_dict()))
+    elif not output.quiet:
+        for line in check_lines(report):
             click.echo(line)
-    _write_pictures(found, plot, report, overwrite=overwrite)
-    raise click.exceptions.Exit(found.exit_code)
+    _write_pictures(report, pictures)
+    return report.exit_code
 
 
-def _check_pictures(plot: Path | None, report: Path | None, *, overwrite: bool) -> None:
+def _check_pictures(pictures: _Pictures) -> None:
     """Refuse before anything is read what could not be written after."""
     from l2cli.checking.render.plot import KINDS, check_plotting
     from l2cli.filesystem.atomic import check_destination
 
-    for option, path, suffixes in (("plot", plot, KINDS), ("report", report, (".html",))):
+    suffixes = {"plot": KINDS, "report": (".html",)}
+    for name, path in (("plot", pictures.plot), ("report", pictures.report)):
         if path is None:
             continue
-        if path.suffix.lower() not in suffixes:
-            raise OptionError(f"--{option} {path}: expected a name in {' or '.join(suffixes)}")
-        check_destination(path, overwrite=overwrite)
-    if plot is not None:
+        if path.suffix.lower() not in suffixes[name]:
+            raise OptionError(f"--{name} {path}: expected a name in {' or '.join(suffixes[name])}")
+        check_destination(path, overwrite=pictures.overwrite)
+    if pictures.plot is not None:
         check_plotting()
 
 
-def _write_pictures(
-    found: CheckReport, plot: Path | None, report: Path | None, *, overwrite: bool
-) -> None:
+def _write_pictures(report: CheckReport, pictures: _Pictures) -> None:
     from l2cli.filesystem.atomic import replacing, write_errors
 
+    plot, page_path, overwrite = pictures.plot, pictures.report, pictures.overwrite
     if plot is not None:
         import logging
 
@@ -177,35 +130,27 @@ def _write_pictures(
             replacing(plot, like=None, overwrite=overwrite) as path,
             path.open("wb") as file,
         ):
-            draw_plot(found, file, plot.suffix.lower())
-    if report is not None:
+            draw_plot(report, file, plot.suffix.lower())
+    if page_path is not None:
         from l2cli.checking.render.page import page
 
         with (
-            write_errors(str(report)),
-            replacing(report, like=None, overwrite=overwrite) as path,
+            write_errors(str(page_path)),
+            replacing(page_path, like=None, overwrite=overwrite) as path,
         ):
-            path.write_text(page(found), encoding="utf-8")
+            path.write_text(page(report), encoding="utf-8")
 
 
-def _run(
-    sources: tuple[Path, ...],
+def _check(
+    names: list[str],
     against: str | None,
-    wishes: dict[str, Any],
+    options: CheckOptions,
     source_format: str | None,
-    *,
-    show_progress: bool | None,
-    debug: bool,
+    output: Output,
 ) -> CheckReport:
-    from l2cli.checking.check import CheckOptions, check
-    from l2cli.cli import interruption
-    from l2cli.cli.guard import run_guarded
-    from l2cli.cli.progress import progress_bar
-    from l2cli.cli.terminal import silence_libraries
-    from l2cli.runtime.tuning import tune_process
+    """Check sources, ``-`` for standard input, in a child process."""
+    from l2cli.checking.check import check
 
-    options = CheckOptions(**wishes)
-    names = [str(source) for source in sources]
     every = names if against is None else [*names, against]
     if "-" in every:
         check_stdin()
@@ -214,15 +159,7 @@ def _run(
     label = every[-1] if len(names) == 1 else f"one of {len(names):,} sources"
 
     def work() -> CheckReport:
-        if not debug:
-            silence_libraries()
-        tune_process()
-        with progress_bar(show_progress, label) as draw:
-
-            def advance(done: int, total: int) -> None:
-                interruption.check()
-                draw(done, total)
-
+        with progress_bar(output.show_progress, label) as advance:
             return check(
                 [_open(name) for name in names],
                 options,
@@ -231,36 +168,8 @@ def _run(
                 progress=advance,
             )
 
-    return run_guarded(work, label, lambda pid: None)
+    return in_child(work, label, output)
 
 
 def _open(name: str) -> Path | Readable:
     return open_stdin() if name == "-" else Path(name)
-
-
-def _lines(report: CheckReport) -> Iterator[str]:
-    """Yield what is to be said: of files in a folder, only of those that are not unit."""
-    for file in report.files:
-        for array in file.arrays:
-            if file.named or array.figures.offending:
-                before = f" from {file.before}" if file.before else ""
-                yield printable(f"{file.source}{before}: {array.title}")
-                yield from (f"  {printable(line)}" for line in str(array).splitlines())
-                if file.named:
-                    yield from _picture(array.figures.picture)
-        yield from (printable(f"note: {note}") for note in file.notes if file.named)
-    if report.num_arrays > 1:
-        yield "all arrays"
-        yield f"  {report.figures}"
-        yield f"  norms: {report.figures.norms}"
-        yield from _picture(report.figures.picture)
-    yield from (printable(f"note: {note}") for note in report.notes)
-    yield report.verdict
-
-
-def _picture(picture: Picture) -> Iterator[str]:
-    from l2cli.cli.bars import MIN_COLUMNS, draw
-
-    is_wide = shutil.get_terminal_size().columns >= MIN_COLUMNS
-    if sys.stdout.isatty() and is_wide and picture.num_bars:
-        yield draw(picture)

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import os
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from l2cli.cli.options import debug_option, parse_integers
+from l2cli.cli.child import in_child
+from l2cli.cli.command import Command
+from l2cli.cli.options import Output, debug_option, made, option_of, parse_integers
+from l2cli.cli.terminal import say
 from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.graph.forms.table import EXPORTS
+from l2cli.options import FileOptions, NormalizeOptions
 
 if TYPE_CHECKING:
     from l2cli.graph.export import ExportReport
 
 
-@click.command(short_help="Write the graph itself: .keras, SavedModel or StableHLO.")
+@dataclass(frozen=True)
+class _Graph:
+    """What is exported, and how."""
+
+    shape: tuple[int, ...]
+    axis: tuple[int, ...]
+    epsilon: float
+    dtype: str
+    to: str | None
+    overwrite: bool
+
+
+@click.command(cls=Command, short_help="Write the graph itself: .keras, SavedModel or StableHLO.")
 @click.argument("destination", metavar="DESTINATION")
 @click.option(
     "--dim",
@@ -36,13 +52,10 @@ if TYPE_CHECKING:
     metavar="INT[,INT…]",
     help="The axis, or axes, that one vector lies along; 0 is the batch, and can't be.",
 )
-@click.option(
-    "--epsilon",
-    type=float,
-    default=1e-12,
-    show_default=True,
-    metavar="FLOAT",
-    help="Lower bound on the sum of squares; 0 makes every non-zero row unit.",
+@option_of(
+    NormalizeOptions,
+    "epsilon",
+    "Lower bound on the sum of squares; 0 makes every non-zero row unit.",
 )
 @click.option(
     "--dtype",
@@ -56,13 +69,13 @@ if TYPE_CHECKING:
     type=click.Choice(list(EXPORTS)),
     help="The form to write, where the suffix doesn't tell.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a destination that exists.")
+@option_of(FileOptions, "overwrite")
 @click.option("--summary", is_flag=True, help="Print the model's summary on standard output.")
 @click.option(
     "-q", "--quiet", is_flag=True, help="Print nothing on success but what was asked for."
 )
 @debug_option
-def command(destination: str, *, summary: bool, quiet: bool, debug: bool, **wishes: Any) -> None:
+def command(destination: str, *, summary: bool, **parameters: Any) -> None:
     """Write the graph that makes rows unit vectors to DESTINATION, for use without l2norm.
 
     It takes batches of any number of rows. The suffix of DESTINATION names the form: .keras,
@@ -73,25 +86,26 @@ def command(destination: str, *, summary: bool, quiet: bool, debug: bool, **wish
       l2norm export unit --dim 768 --dtype float16
       l2norm export unit.stablehlo --shape 12,64 --axis 1,2
     """
-    from l2cli.cli.terminal import say
-
-    report = _run(destination, wishes, debug=debug)
+    output = made(Output, parameters)
+    report = _export(destination, made(_Graph, parameters), output)
     if summary:
         click.echo(report.summary)
-    if not quiet:
+    if not output.quiet:
         say(str(report))
 
 
-def _run(destination: str, wishes: dict[str, Any], *, debug: bool) -> ExportReport:
-    from l2cli.cli.guard import run_guarded
-    from l2cli.cli.terminal import silence_libraries
-    from l2cli.filesystem.siblings import remove_siblings
-    from l2cli.graph.export import export_model
-
+def _export(destination: str, graph: _Graph, output: Output) -> ExportReport:
     def work() -> ExportReport:
-        if not debug:
-            silence_libraries()
-        return export_model(destination, **wishes)
+        from l2cli.graph.export import export_model
 
-    folder = Path(os.path.realpath(destination)).parent
-    return run_guarded(work, destination, partial(remove_siblings, folder))
+        return export_model(
+            destination,
+            graph.shape,
+            graph.axis,
+            graph.epsilon,
+            graph.dtype,
+            to=graph.to,
+            overwrite=graph.overwrite,
+        )
+
+    return in_child(work, destination, output, Path(os.path.realpath(destination)).parent)

@@ -21,12 +21,14 @@ class NewArrowWriter(NewTableWriter):
 
     @classmethod
     def open_sink(cls, target: Path | IO[bytes], schema: ArrowSchema) -> TableSink:
+        """Open a file, or take a stream, for a table."""
         if isinstance(target, Path):
             return _ArrowSink(target.open("wb"), schema, pa.ipc.new_file)
         return _ArrowSink(target, schema, pa.ipc.new_stream)
 
     @classmethod
     def can_hold(cls, column: Any) -> bool:
+        """Return whether the format has the type of an Arrow field."""
         return True
 
 
@@ -35,6 +37,7 @@ class NewArrowStreamWriter(NewArrowWriter):
 
     @classmethod
     def open_sink(cls, target: Path | IO[bytes], schema: ArrowSchema) -> TableSink:
+        """Open a file, or take a stream, for a table."""
         file = target.open("wb") if isinstance(target, Path) else target
         return _ArrowSink(file, schema, pa.ipc.new_stream)
 

@@ -21,25 +21,26 @@ from l2cli.formats.arrow.footer import FILE_MAGIC, listed_record_batches
 from l2cli.formats.arrow.messages import first_codec
 from l2cli.formats.arrow.streams import file_batches, messages_of_streams, stream_batches
 from l2cli.formats.arrow.writer import ArrowWriter, Context, Form
-from l2cli.formats.base import Reader
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.tabular.columns import Columns, columns_of, wide_members
 from l2cli.formats.tabular.errors import as_format_error
 from l2cli.formats.tabular.schema import Change, change_to
 from l2cli.formats.tabular.structs import window_of
-from l2cli.formats.tabular.table import Table
+from l2cli.formats.tabular.table import Table, TableReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from l2cli.formats.arrow.streams import ArrowSchema, Found, RecordBatch
     from l2cli.formats.tabular.rows import Window
+    from l2cli.options import OpenOptions
 
 
-class _AnyArrowReader(Reader):
+class _AnyArrowReader(TableReader):
     """Arrow IPC, in a file or in a stream."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, opening: OpenOptions) -> None:
+        super().__init__(path, opening)
         self._schemas: list[ArrowSchema] = []
         self._columns: list[Columns] = []
 
@@ -76,7 +77,6 @@ class _AnyArrowReader(Reader):
         return None if self._form.is_file else self._writer(stream, changes)
 
     def table(self) -> Table:
-        """Return everything, to be written in another format."""
         return Table(self._schemas[0], (found.record_batch for found in self.record_batches()))
 
     @abstractmethod
@@ -124,8 +124,8 @@ class _AnyArrowReader(Reader):
 class ArrowReader(_AnyArrowReader):
     """An Arrow IPC file, or streams in a file."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, opening: OpenOptions = DEFAULT_OPENING) -> None:
+        super().__init__(path, opening)
         with ExitStack() as stack, as_format_error(path):
             self._file = stack.enter_context(path.open("rb"))
             is_file = self._file.read(len(FILE_MAGIC)) == FILE_MAGIC
@@ -139,6 +139,7 @@ class ArrowReader(_AnyArrowReader):
             stack.pop_all()
 
     def record_batches(self) -> Iterator[Found]:
+        """Yield every record batch with its metadata."""
         self._file.seek(0)
         if self._form.is_file:
             with as_format_error(self.path):
@@ -149,6 +150,7 @@ class ArrowReader(_AnyArrowReader):
         return stream_batches(stream, self.path, self._schemas)
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
@@ -157,8 +159,10 @@ class ArrowStreamReader(_AnyArrowReader):
 
     may_wait = True
 
-    def __init__(self, stream: BufferedStream, label: str) -> None:
-        super().__init__(Path(label))
+    def __init__(
+        self, stream: BufferedStream, label: str, opening: OpenOptions = DEFAULT_OPENING
+    ) -> None:
+        super().__init__(Path(label), opening)
         self._stream = stream
         with as_format_error(self.path):
             codec = first_codec(stream)
@@ -168,6 +172,7 @@ class ArrowStreamReader(_AnyArrowReader):
             self._describe(schema, Form(is_file=False, codec=codec), None)
 
     def record_batches(self) -> Iterator[Found]:
+        """Yield every record batch with its metadata."""
         self._stream.rewind()
         return stream_batches(self._stream, self.path, self._schemas)
 

@@ -86,6 +86,7 @@ class ArrowWriter(Writer):
         self._open()
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch, in the order of the reader's batches."""
         change = self._changes[batch.array.name]
         rows = batch.rows.reshape(len(batch.rows), math.prod(batch.rows.shape[1:]))
         found, piece = batch.context.found, batch.context.piece
@@ -104,12 +105,14 @@ class ArrowWriter(Writer):
             self._write_batch(found)
 
     def finish(self) -> None:
+        """Write what remains and close."""
         while self._stream < len(self._schemas) - 1:
             self._open_next()
         self._writer.close()
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _open_next(self) -> None:

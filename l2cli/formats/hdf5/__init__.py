@@ -1,11 +1,12 @@
-"""HDF5: datasets read in windows, and put back into a copy of their file.
+"""HDF5: datasets read in windows, and written over in a copy of their file.
 
-A writer copies the source byte for byte and overwrites the chosen datasets in the copy.
-Whatever this package doesn't know about is thereby kept: links, attributes, references, order,
-the user block.
+The writer copies the source byte for byte and overwrites the chosen datasets in the copy. All
+that this package doesn't know about is kept that way: links, attributes, references, creation
+order, the user block.
 
-Rows go the quickest way that their storage allows: as a run of bytes of the file (``extent``),
-as chunks that are decoded and encoded here (``chunks``), or through HDF5 itself (``storage``).
+Rows are read and written in the fastest way that their storage allows: as a range of bytes of
+the file, or as chunks that are decoded and encoded here (both in ``direct``), or by HDF5 itself
+(``storage``). ``replace`` makes a new dataset where one of another dtype or length was.
 """
 
 from l2cli.formats.hdf5.reader import Hdf5Reader

@@ -1,4 +1,4 @@
-"""Adding a dataset of norms to a file."""
+"""Adding a dataset of norms to a file; ``formats/registry.py`` is the only caller."""
 
 from __future__ import annotations
 

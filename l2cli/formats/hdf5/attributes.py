@@ -34,15 +34,15 @@ _USER_BLOCK_BYTES = 32
 
 def numbers(owner: h5d.DatasetID | h5g.GroupID, keys: set[str]) -> dict[str, Array]:
     """Return the numeric attributes whose :func:`key` is among ``keys``, by their own names."""
-    found: dict[str, Array] = {}
+    values_by_name: dict[str, Array] = {}
     for index in range(h5a.get_num_attrs(owner)):
         attribute = h5a.open(owner, index=index)
         name = to_name(attribute.name)
         if key(name) in keys and holds_numbers(attribute):
             values = np.zeros(attribute.shape, attribute.dtype)
             attribute.read(values)
-            found[name] = values.reshape(-1)
-    return found
+            values_by_name[name] = values.reshape(-1)
+    return values_by_name
 
 
 def holds_numbers(attribute: h5a.AttrID) -> bool:
@@ -77,10 +77,10 @@ def packing(dataset: h5d.DatasetID, dtype: str) -> str:
         return ""
     scales = _SCALES_OF_INTEGERS if is_integer else _SCALES
     offsets = _OFFSETS_OF_INTEGERS if is_integer else _OFFSETS
-    found = numbers(dataset, scales | offsets)
+    attributes = numbers(dataset, scales | offsets)
     stated = [
         f"{name} {values[0]:g}"
-        for name, values in found.items()
+        for name, values in attributes.items()
         if values.size and (values != (1 if key(name) in scales else 0)).any()
     ]
     unsigned = text(dataset, "_Unsigned").lower()

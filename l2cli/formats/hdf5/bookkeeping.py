@@ -1,4 +1,7 @@
-"""Datasets that a library keeps for itself, or that say something about others: no embeddings."""
+"""Datasets that hold no embeddings: a library's internal ones, and those that describe others.
+
+The reader asks why a dataset isn't to be chosen unless it is named.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +51,12 @@ _CF = {
 
 
 class Bookkeeping:
-    """Tells why datasets of one file aren't taken unless they are named.
+    """The reasons not to choose datasets of one file unless they are named.
 
     Attributes
     ----------
     belonging
-        The datasets that others name as theirs, of those that :meth:`doubt` was asked about.
+        The datasets that the attributes of those given to :meth:`doubt` name, and the relation.
     """
 
     def __init__(self, file: h5py.File) -> None:
@@ -64,21 +67,21 @@ class Bookkeeping:
     def doubt(self, dataset: h5d.DatasetID, name: str) -> str:
         """Return why ``dataset`` isn't taken unasked; empty where nothing speaks against it."""
         if not h5a.get_num_attrs(dataset):
-            return self._doubt_by_place(name)
+            return self._doubt_by_path(name)
         folder = name.rpartition("/")[0]
         for attribute, relation in _CF.items():
-            for other in text(dataset, attribute).split():
-                path = other if other.startswith("/") else f"{folder}/{other}"
+            for related in text(dataset, attribute).split():
+                path = related if related.startswith("/") else f"{folder}/{related}"
                 self.belonging[path.strip("/")] = f"{relation} '{name}'"
-        return _CLASSES.get(text(dataset, "CLASS"), "") or self._doubt_by_place(name)
+        return _CLASSES.get(text(dataset, "CLASS"), "") or self._doubt_by_path(name)
 
-    def _doubt_by_place(self, name: str) -> str:
+    def _doubt_by_path(self, name: str) -> str:
         parts = name.split("/")
         for depth, child in enumerate(parts):
             group = self._group("/".join(parts[:depth]))
             is_last = depth == len(parts) - 1
-            if found := group.doubt(child, is_root=depth == 0, is_last=is_last):
-                return found
+            if doubt := group.doubt(child, is_root=depth == 0, is_last=is_last):
+                return doubt
         return ""
 
     def _group(self, path: str) -> _Group:

@@ -1,4 +1,4 @@
-"""A new HDF5 file of contiguous datasets."""
+"""A new HDF5 file of contiguous datasets, which conversions to HDF5 write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class NewHdf5Writer(NewFileWriter):
-    """A new HDF5 file. A dataset is made when its first rows tell their length."""
+    """A new HDF5 file. A dataset is made when its first rows arrive, whose length it has."""
 
     format_name = "HDF5"
 
@@ -31,11 +31,13 @@ class NewHdf5Writer(NewFileWriter):
 
     @classmethod
     def refusal(cls, output: ArraySpec) -> str:
+        """Return why HDF5 can't hold an array; empty where it can."""
         if output.dtype == "bfloat16":
-            return "HDF5 can't hold bfloat16; use --dtype float16 or float32"
+            return "HDF5 can't hold bfloat16; use `dtype='float16'` or `dtype='float32'`"
         return ""
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch."""
         self.check(batch)
         if len(batch.rows):
             with writing(f"can't write {self._target}: {batch.array.label}"):
@@ -43,13 +45,15 @@ class NewHdf5Writer(NewFileWriter):
                 dataset[batch.start : batch.start + len(batch.rows)] = batch.rows
 
     def finish(self) -> None:
+        """Make the datasets that got no rows, and close the file."""
         with writing(f"can't write {self._target}"):
             for name in self.outputs:
                 self._dataset(name)
             self._file.close()
 
     def close(self) -> None:
-        # An unfinished file is thrown away: what HDF5 says while it closes it helps nobody.
+        """Close the file, finished or not."""
+        # An unfinished file is thrown away: errors while it is closed are of no interest.
         with suppress(OSError, RuntimeError, ValueError):
             self._file.close()
 

@@ -27,7 +27,7 @@ _BOUNDS = {"validmin", "validmax", "validrange"}
 _KEYS = _MARKERS | _BOUNDS
 
 _FILL_OF_FLOATS = np.float32(9.9692099683868690e36)
-"""What netCDF writes where a user wrote nothing: ``NC_FILL_FLOAT`` and ``NC_FILL_DOUBLE``."""
+"""netCDF's fill value of floats: ``NC_FILL_FLOAT`` and ``NC_FILL_DOUBLE``."""
 
 _FILLS_OF_INTEGERS = {
     "int16": -(2**15) + 1,
@@ -58,11 +58,11 @@ def missing_of(
         return None
     declared = numbers(dataset, _KEYS)
     cast = [(name, _as_dtype(number, wanted)) for name, number in _markers(dataset, declared)]
-    found = Missing(
+    missing = Missing(
         tuple((name, number) for name, number in cast if number is not None),
         *_bounds(declared, wanted),
     )
-    return found if found.markers or found.least or found.most else None
+    return missing if missing.markers or missing.least or missing.most else None
 
 
 def is_of_dataset_type(attribute: h5a.AttrID) -> bool:
@@ -73,23 +73,25 @@ def is_of_dataset_type(attribute: h5a.AttrID) -> bool:
 def dtype_refusal(dataset: h5d.DatasetID, array: ArraySpec, dtype: str) -> str:
     """Return why ``array`` can't be stored in another dtype; empty where it can."""
     for name, number in _markers(dataset, numbers(dataset, _KEYS)):
-        is_held = _as_dtype(number, np.dtype(array.dtype)) is not None
-        if is_held and _as_dtype(number, np.dtype(dtype)) is None:
-            return f"has {number:g} as its '{name}', which {dtype} can't hold; use --dtype float32"
+        is_representable = _as_dtype(number, np.dtype(array.dtype)) is not None
+        if is_representable and _as_dtype(number, np.dtype(dtype)) is None:
+            return (
+                f"has {number:g} as its '{name}', which {dtype} can't hold; use `dtype='float32'`"
+            )
     return ""
 
 
 def _markers(dataset: h5d.DatasetID, declared: dict[str, Array]) -> list[tuple[str, Any]]:
     """Return the numbers that stand for missing ones, by what says so."""
-    found = [
+    markers = [
         (name, number)
         for name, values in declared.items()
         if key(name) in _MARKERS
         for number in values
     ]
     if any(key(name) == "fillvalue" for name in declared):
-        return found
-    return found + [("fill value", number) for number in _fill_of_netcdf(dataset)]
+        return markers
+    return markers + [("fill value", number) for number in _fill_of_netcdf(dataset)]
 
 
 def _as_dtype(number: Any, dtype: DType) -> Any:
@@ -99,13 +101,13 @@ def _as_dtype(number: Any, dtype: DType) -> Any:
             cast = dtype.type(number)
         return cast if np.isfinite(cast) else None
     limits = np.iinfo(dtype)
-    is_held = number == np.floor(number) and limits.min <= number <= limits.max
-    return dtype.type(int(number)) if is_held else None
+    is_representable = number == np.floor(number) and limits.min <= number <= limits.max
+    return dtype.type(int(number)) if is_representable else None
 
 
 def _bounds(declared: dict[str, Array], dtype: DType) -> list[tuple[str, Any] | None]:
     """Return the least and the most that are not missing."""
-    found: list[tuple[str, Any] | None] = [None, None]
+    bounds: list[tuple[str, Any] | None] = [None, None]
     for name, values in declared.items():
         if key(name) == "validrange" and len(values) == 2:
             ends = [(0, values[0]), (1, values[1])]
@@ -116,12 +118,12 @@ def _bounds(declared: dict[str, Array], dtype: DType) -> list[tuple[str, Any] | 
         for end, number in ends:
             bound = _as_dtype(number, dtype)
             if bound is not None:
-                found[end] = (name, bound)
-    return found
+                bounds[end] = (name, bound)
+    return bounds
 
 
 def _fill_of_netcdf(dataset: h5d.DatasetID) -> list[Any]:
-    """Return the fill value where it is the one that netCDF chooses if nobody does."""
+    """Return the fill value if it is the default fill value of netCDF."""
     properties, dtype = dataset.get_create_plist(), dataset.dtype.newbyteorder("=")
     is_defined = properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED
     if not is_defined or dtype.kind not in "iuf":

@@ -1,4 +1,7 @@
-"""A dataset as an ArraySpec: its dtype, how it is stored, and why it can't be read."""
+"""A dataset as an ArraySpec: its dtype, how it is stored, and why it can't be read.
+
+The reader calls it for each dataset of a file, and ``outside`` for those of other files.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from h5py import h5p
 
 _MOST_BYTES = 2**50
-"""Of one dataset. To pass over more that was never stored takes hours too."""
+"""The largest dataset. Even if it was never stored, a larger one takes hours to read."""
 _LOST = "it holds references to nowhere: what they led to was deleted, or lies in another file"
 
 
@@ -48,20 +51,20 @@ def describe(
     properties = dataset.get_create_plist()
     element = element or Element(dataset.get_type())
     dtype, refusal = dtype_of(element.numbers)
-    extent = dataset.get_space().shape or ()
+    lengths = dataset.get_space().shape or ()
     is_lost = leads_nowhere(dataset)
     refusal = (
         (_LOST if is_lost else refusal)
-        or _extent_refusal(dataset)
+        or _dataspace_refusal(dataset)
         or foreign_refusal(dataset, path, allow_external=allow_external)
         or filter_refusal(properties)
         or _size_refusal(dataset, properties, path)
     )
     packed = "" if refusal else packing(dataset, dtype)
-    is_unread = bool(refusal) and may_hold_vectors(element.stored, extent)
+    is_unread = bool(refusal) and may_hold_vectors(element.stored, lengths)
     lossy = ["lossy"] if lossy_filter(dataset) else []
     layout = [_storage(properties), *lossy, *element.layout]
-    shape = extent + element.shape
+    shape = lengths + element.shape
     return ArraySpec(
         name + element.suffix,
         shape,
@@ -78,38 +81,38 @@ def _storage(properties: h5p.PropDCID) -> str:
         return f"virtual, {properties.get_virtual_count()} sources"
     if layout == h5d.CHUNKED:
         chunks = "chunks " + "×".join(map(str, properties.get_chunk()))
-        words = [_filter_word(*one) for one in filters(properties).items()]
-        return f"{chunks}, {'+'.join(words)}" if words else chunks
+        names = [_filter_name(*pair) for pair in filters(properties).items()]
+        return f"{chunks}, {'+'.join(names)}" if names else chunks
     if properties.get_external_count():
         return "raw, in another file"
     return "compact" if layout == h5d.COMPACT else "contiguous"
 
 
-def _filter_word(code: int, values: tuple[int, ...]) -> str:
+def _filter_name(code: int, values: tuple[int, ...]) -> str:
     if code == h5z.FILTER_DEFLATE:
         return f"gzip {values[0]}" if values else "gzip"
     return FILTER_NAMES.get(code, f"filter {code}")
 
 
-def _extent_refusal(dataset: h5d.DatasetID) -> str:
-    kind = dataset.get_space().get_simple_extent_type()
-    if kind == h5s.NULL:
+def _dataspace_refusal(dataset: h5d.DatasetID) -> str:
+    space_class = dataset.get_space().get_simple_extent_type()
+    if space_class == h5s.NULL:
         return "it has no value (a null dataspace)"
-    if kind == h5s.SCALAR:
+    if space_class == h5s.SCALAR:
         return "a single value, not rows"
     return ""
 
 
 def _size_refusal(dataset: h5d.DatasetID, properties: h5p.PropDCID, path: Path) -> str:
     """Refuse a dataset that claims bytes beyond the end of its file, or more than there are."""
-    held = path.stat().st_size
+    file_bytes = path.stat().st_size
     shape = dataset.get_space().shape or ()
     claimed = math.prod(shape) * dataset.get_type().get_size()
     if claimed > _MOST_BYTES:
-        return f"it claims {claimed:,} bytes, the file, which may be damaged, holds {held:,}"
+        return f"it claims {claimed:,} bytes, the file, which may be damaged, holds {file_bytes:,}"
     if properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count():
         return ""
     offset, claimed = dataset.get_offset(), dataset.get_storage_size()
-    if offset is not None and offset + claimed > held:
-        return f"it claims {claimed} bytes from {offset} on, the file holds {held}"
+    if offset is not None and offset + claimed > file_bytes:
+        return f"it claims {claimed} bytes from {offset} on, the file holds {file_bytes}"
     return ""

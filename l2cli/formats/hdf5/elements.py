@@ -60,8 +60,8 @@ class Element:
     @property
     def layout(self) -> list[str]:
         """How it is stored, for people, beyond what is said of the dataset."""
-        words = [*(["in records"] if self.fields else []), *(["in arrays"] if self.shape else [])]
-        return words + (["big-endian"] if is_big_endian(self.numbers) else [])
+        parts = [*(["in records"] if self.fields else []), *(["in arrays"] if self.shape else [])]
+        return parts + (["big-endian"] if is_big_endian(self.numbers) else [])
 
     def memory_type(self, dtype: str) -> h5t.TypeID:
         """Return the type by which HDF5 reads and writes rows of ``dtype`` that lie together."""

@@ -1,4 +1,8 @@
-"""What HDF5 complains about, in one line that says what to do."""
+"""The errors of HDF5 as errors of this library: one line that says what to do.
+
+All modules of this package translate with it. ``formats/errors.py`` does the same for errors of
+Python and the system, and comes after.
+"""
 
 from __future__ import annotations
 
@@ -116,8 +120,8 @@ def _known(exc: BaseException) -> str:
     if isinstance(exc, MemoryError):
         return "not enough memory; a smaller batch size may help"
     for pattern, sentence in _KNOWN:
-        if found := re.search(pattern, _text(exc), re.IGNORECASE):
-            return found.expand(sentence)
+        if match := re.search(pattern, _text(exc), re.IGNORECASE):
+            return match.expand(sentence)
     return ""
 
 
@@ -127,9 +131,9 @@ def _text(exc: BaseException) -> str:
 
 
 def _reason(exc: BaseException) -> str:
-    """Return what HDF5 found, without what it was about to do."""
-    found = re.fullmatch(r"(?:Unable to|Can't|Link) [^()]*\((.*)\)", _text(exc))
-    return found[1] if found else _text(exc)
+    """Return the reason that HDF5 gives, without what it was about to do."""
+    match = re.fullmatch(r"(?:Unable to|Can't|Link) [^()]*\((.*)\)", _text(exc))
+    return match[1] if match else _text(exc)
 
 
 def _is_of_the_system(exc: BaseException) -> bool:

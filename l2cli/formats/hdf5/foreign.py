@@ -29,7 +29,7 @@ _MOST_NESTED = 8
 
 def external_refusal(file_name: str) -> str:
     """Return the refusal of rows that lie in another file."""
-    return f"it lies in another file ({file_name}); --allow-external reads it"
+    return f"it lies in another file ({file_name}); `allow_external=True` reads it"
 
 
 def foreign_refusal(dataset: h5d.DatasetID, path: Path, *, allow_external: bool) -> str:
@@ -116,15 +116,15 @@ def _source_problems(file_name: str, inner: str, path: Path, depth: int) -> Iter
     is_series = "%b" in file_name or "%b" in inner
     name = file_name.replace("%b", "0")
     prefixes = [prefix for prefix in os.environ.get(_VIRTUAL, "").split(":") if prefix]
-    places = [_expanded(prefix, path) / name for prefix in (*prefixes, _ORIGIN)]
-    file = next((place for place in places if place.exists()), None)
+    paths = [_expanded(prefix, path) / name for prefix in (*prefixes, _ORIGIN)]
+    file = next((path for path in paths if path.exists()), None)
     if file is None:
-        yield _missing(name, places[-1].parent, _VIRTUAL)
+        yield _missing(name, paths[-1].parent, _VIRTUAL)
     elif not h5f.is_hdf5(os.fsencode(file)):
         yield f"the file that it lies in is no HDF5 file ({name})"
     elif not is_series:
-        with h5py.File(file, "r") as other:
-            source = _opened(other.id, inner)
+        with h5py.File(file, "r") as opened:
+            source = _opened(opened.id, inner)
             if source is None:
                 yield f"a source of it is missing ('{inner}' in {name})"
             elif depth < _MOST_NESTED:
@@ -160,12 +160,12 @@ def _is_same(file_name: str, path: Path) -> bool:
     return file_name == "." or (path.parent / file_name).resolve() == path.resolve()
 
 
-def _opened(place: h5d.DatasetID | h5f.FileID, name: str) -> h5d.DatasetID | None:
+def _opened(file: h5d.DatasetID | h5f.FileID, name: str) -> h5d.DatasetID | None:
     try:
-        found = h5o.open(place, b"/" + to_path(name).lstrip(b"/"))
+        opened = h5o.open(file, b"/" + to_path(name).lstrip(b"/"))
     except (KeyError, RuntimeError, OSError):
         return None
-    return found if isinstance(found, h5d.DatasetID) else None
+    return opened if isinstance(opened, h5d.DatasetID) else None
 
 
 def _expanded(prefix: str, path: Path) -> Path:

@@ -1,4 +1,8 @@
-"""Rows that were never stored: HDF5 makes up the fill value for them, as many as a file claims."""
+"""Rows that were never stored, for which HDF5 returns the fill value.
+
+A small file may claim very many of them. The reader takes them in large batches that occupy
+almost no memory.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from l2cli.arrays import BATCH_BYTES
 from l2cli.formats.hdf5.grid import chunk_rows, stored_chunks
-from l2cli.formats.hdf5.storage import is_sparse
+from l2cli.formats.hdf5.storage import has_unallocated_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec
 
 _GAP_BYTES = 128 * 2**20
-"""Of one batch of rows that aren't stored. They take no memory but where somebody copies them."""
+"""The size of a batch of rows that aren't stored. It is one row, broadcast, until it is copied."""
 
 
 class Stretch(NamedTuple):
@@ -30,20 +34,20 @@ class Stretch(NamedTuple):
 def stretches(dataset: h5d.DatasetID, array: ArraySpec) -> list[Stretch]:
     """Return the rows of ``array``, cut where large parts of them were never stored."""
     whole = Stretch(0, array.num_rows, is_stored=True)
-    if array.num_bytes <= BATCH_BYTES or not is_sparse(dataset):
+    if array.num_bytes <= BATCH_BYTES or not has_unallocated_chunks(dataset):
         return [whole]
-    found: list[Stretch] = []
+    parts: list[Stretch] = []
     position = 0
     for start, stop in [*_stored(dataset, array.num_rows), (array.num_rows, array.num_rows)]:
         if (start - position) * array.row_bytes > BATCH_BYTES:
-            found.append(Stretch(position, start, is_stored=False))
+            parts.append(Stretch(position, start, is_stored=False))
             position = start
-        if found and found[-1].is_stored:
-            position = found.pop().start
+        if parts and parts[-1].is_stored:
+            position = parts.pop().start
         if stop > position:
-            found.append(Stretch(position, stop, is_stored=True))
+            parts.append(Stretch(position, stop, is_stored=True))
         position = stop
-    return found
+    return parts
 
 
 def gap_rows(array: ArraySpec, batch_size: int | None) -> int:
@@ -55,5 +59,5 @@ def _stored(dataset: h5d.DatasetID, num_rows: int) -> Iterator[tuple[int, int]]:
     """Yield the rows, where they begin and end, of which at least one chunk is stored."""
     step = chunk_rows(dataset)
     if dataset.get_storage_size():
-        for start in sorted({corner[0] for corner in stored_chunks(dataset)}):
+        for start in sorted({chunk_offset[0] for chunk_offset in stored_chunks(dataset)}):
             yield start, min(start + step, num_rows)

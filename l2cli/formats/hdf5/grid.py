@@ -1,4 +1,7 @@
-"""Where the chunks of a dataset lie."""
+"""The chunks of a dataset: their grid, and where they lie in the dataset and in the file.
+
+Readers and writers of both paths, HDF5's own and the direct one, use it. It reads no rows.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from l2cli.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Corner = tuple[int, ...]
-    Box = tuple[slice, ...]
+    ChunkOffset = tuple[int, ...]
+    Hyperslab = tuple[slice, ...]
 
 
 def chunk_rows(dataset: h5d.DatasetID) -> int:
@@ -28,7 +31,7 @@ def grid(dataset: h5d.DatasetID) -> tuple[int, ...]:
     return tuple(math.ceil(length / step) for length, step in _axes(dataset))
 
 
-def last_corner(dataset: h5d.DatasetID) -> Corner:
+def last_chunk_offset(dataset: h5d.DatasetID) -> ChunkOffset:
     """Return where the last chunk begins."""
     return tuple((length - 1) // step * step for length, step in _axes(dataset))
 
@@ -38,21 +41,21 @@ def has_edges(dataset: h5d.DatasetID) -> bool:
     return any(length % step for length, step in _axes(dataset))
 
 
-def stored_chunks(dataset: h5d.DatasetID) -> dict[Corner, tuple[int, int]]:
+def stored_chunks(dataset: h5d.DatasetID) -> dict[ChunkOffset, tuple[int, int]]:
     """Return where in the file each stored chunk begins, and how long it is there, in bytes.
 
-    By the corner that it begins at in the dataset. They are listed and not asked for one by one:
-    HDF5's ``get_chunk_info_by_coord`` misses those of a newer format whose unlimited axis isn't
-    the first.
+    The keys are the offsets of the chunks in the dataset. They are listed, not asked for one by
+    one: HDF5's ``get_chunk_info_by_coord`` misses those of a newer format whose unlimited axis
+    isn't the first.
     """
-    found: dict[Corner, tuple[int, int]] = {}
+    stored: dict[ChunkOffset, tuple[int, int]] = {}
 
     def visit(chunk: h5d.StoreInfo) -> None:
-        found[chunk.chunk_offset] = chunk.byte_offset, chunk.size
+        stored[chunk.chunk_offset] = chunk.byte_offset, chunk.size
 
     if dataset.get_num_chunks():
         dataset.chunk_iter(visit)
-    return found
+    return stored
 
 
 def check_stored_sizes(dataset: h5d.DatasetID, label: str) -> None:
@@ -67,18 +70,18 @@ def check_stored_sizes(dataset: h5d.DatasetID, label: str) -> None:
     if properties.get_layout() != h5d.CHUNKED or properties.get_nfilters():
         return
     expected = math.prod(properties.get_chunk()) * dataset.get_type().get_size()
-    for corner, (_, size) in stored_chunks(dataset).items():
-        if size < expected:  # More it may be: text takes more room in a file than in memory.
+    for chunk_offset, (_, size) in stored_chunks(dataset).items():
+        if size < expected:  # It may have more: text takes more room in a file than in memory.
             raise FormatError(
-                f"{label} is damaged: the chunk at row {corner[0]:,} has {size:,} bytes, expected "
-                f"{expected:,}; copy it again"
+                f"{label} is damaged: the chunk at row {chunk_offset[0]:,} has {size:,} bytes, "
+                f"expected {expected:,}; copy it again"
             )
 
 
-def chunk_boxes(
+def chunk_hyperslabs(
     chunk: tuple[int, ...], start: int, shape: tuple[int, ...]
-) -> Iterator[tuple[Corner, Box]]:
-    """Yield where each chunk under a window begins in the dataset, and its box in the window.
+) -> Iterator[tuple[ChunkOffset, Hyperslab]]:
+    """Yield where each chunk under a window begins in the dataset, and its hyperslab in the window.
 
     Parameters
     ----------
@@ -92,13 +95,13 @@ def chunk_boxes(
         _edges(origin, length, step)
         for origin, length, step in zip(origins, shape, chunk, strict=True)
     ]
-    for spans in itertools.product(*edges):
-        corner = tuple(first for first, _ in spans)
-        box = tuple(
+    for ranges in itertools.product(*edges):
+        chunk_offset = tuple(first for first, _ in ranges)
+        hyperslab = tuple(
             slice(first - origin, stop - origin)
-            for origin, (first, stop) in zip(origins, spans, strict=True)
+            for origin, (first, stop) in zip(origins, ranges, strict=True)
         )
-        yield corner, box
+        yield chunk_offset, hyperslab
 
 
 def _edges(origin: int, length: int, step: int) -> list[tuple[int, int]]:

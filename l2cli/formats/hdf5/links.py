@@ -1,7 +1,7 @@
-"""The links of an HDF5 file: finding them, and pointing them at another object.
+"""The links of an HDF5 file: listed, removed, and made again to another object.
 
 Everything here goes through h5py's low-level calls. The high-level ones open what a link leads
-to, and that may be missing, in another file, or of a type that NumPy has no word for.
+to, and that may be missing, in another file, or of a type that NumPy doesn't have.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ class Link(NamedTuple):
     ----------
     path
         Without a leading slash, in the file's own bytes.
-    kind
+    link_type
         ``h5l.TYPE_HARD``, ``TYPE_SOFT``, ``TYPE_EXTERNAL``, or a number that a user defined.
     address
         Where the object is, if the link is a hard one; else without meaning.
     encoding
         The character set that the link's name is marked with.
     order
-        Its place in the group's creation order, if the group keeps one; else without meaning.
+        Its position in the group's creation order, if the group keeps one; else without meaning.
     """
 
     path: bytes
-    kind: int
+    link_type: int
     address: int
     encoding: int
     order: int
@@ -40,16 +40,16 @@ class Link(NamedTuple):
 
 def links(file: h5py.File) -> list[Link]:
     """Return every link of ``file``; a group that several lead to is entered once."""
-    found: list[Link] = []
+    all_links: list[Link] = []
 
     def visit(path: bytes, info: h5l.LinkInfo) -> None:
-        found.append(Link(path, info.type, info.u, info.cset, info.corder))
+        all_links.append(Link(path, info.type, info.u, info.cset, info.corder))
 
     try:
         file.id.links.visit(visit, info=True)
     except RAISED_BY_H5PY:
         return _links_past_damage(file)
-    return found
+    return all_links
 
 
 def _links_past_damage(file: h5py.File) -> list[Link]:
@@ -58,42 +58,46 @@ def _links_past_damage(file: h5py.File) -> list[Link]:
     Raises
     ------
     FormatError
-        Where the links of a group can't be read: nobody knows what is missing then.
+        Where the links of a group can't be read, since links that are missing would go unnoticed.
     """
-    found: list[Link] = []
+    all_links: list[Link] = []
     waiting, entered = [b""], {address_of(file["/"].id)}
     while waiting:
         folder = waiting.pop()
         with translated(f"{file.filename}: the group '/{to_name(folder)}'"):
             inner = _links_in(h5g.open(file.id, b"/" + folder), folder and folder + b"/")
-        found += inner
+        all_links += inner
         for link in inner:
-            if link.kind == h5l.TYPE_HARD and link.address not in entered and _is_group(file, link):
+            if (
+                link.link_type == h5l.TYPE_HARD
+                and link.address not in entered
+                and _is_group(file, link)
+            ):
                 entered.add(link.address)
                 waiting.append(link.path)
-    return found
+    return all_links
 
 
 def _links_in(group: h5g.GroupID, prefix: bytes) -> list[Link]:
-    found: list[Link] = []
+    all_links: list[Link] = []
 
     def visit(name: bytes, info: h5l.LinkInfo) -> None:
-        found.append(Link(prefix + name, info.type, info.u, info.cset, info.corder))
+        all_links.append(Link(prefix + name, info.type, info.u, info.cset, info.corder))
 
     group.links.iterate(visit, info=True)
-    return found
+    return all_links
 
 
 def _is_group(file: h5py.File, link: Link) -> bool:
     try:
         return isinstance(h5o.open(file.id, link.path), h5g.GroupID)
-    except RAISED_BY_H5PY:  # It is listed as an object that can't be read.
+    except RAISED_BY_H5PY:  # The reader lists it as an object that can't be read.
         return False
 
 
 def objects(file: h5py.File) -> list[Link]:
     """Return the hard link nearest the root for each object of ``file`` but the root group."""
-    hard = [link for link in links(file) if link.kind == h5l.TYPE_HARD]
+    hard = [link for link in links(file) if link.link_type == h5l.TYPE_HARD]
     hard.sort(key=lambda link: (link.path.count(b"/"), link.path))
     first: dict[int, Link] = {}
     for link in hard:
@@ -104,17 +108,17 @@ def objects(file: h5py.File) -> list[Link]:
 
 def names_by_address(file: h5py.File) -> dict[int, list[str]]:
     """Return, for each object, the paths of all hard and soft links that lead to it."""
-    found: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for link in links(file):
-        address = link.address if link.kind == h5l.TYPE_HARD else _soft_target(file, link)
+        address = link.address if link.link_type == h5l.TYPE_HARD else _soft_target(file, link)
         if address is not None:
-            found.setdefault(address, []).append(to_name(link.path))
-    return found
+            names.setdefault(address, []).append(to_name(link.path))
+    return names
 
 
 def _soft_target(file: h5py.File, link: Link) -> int | None:
     """Return the address of what a soft link leads to, if that is in the same file."""
-    if link.kind != h5l.TYPE_SOFT:
+    if link.link_type != h5l.TYPE_SOFT:
         return None
     try:
         target = h5o.open(file.id, link.path)
@@ -139,8 +143,8 @@ def to_path(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-class Place(NamedTuple):
-    """Where a link was: what it takes to put another one there.
+class LinkLocation(NamedTuple):
+    """Where a link was: what is needed to put another one there.
 
     Attributes
     ----------
@@ -152,21 +156,21 @@ class Place(NamedTuple):
     later: list[bytes]
 
 
-def unlink(file: h5py.File, taken: list[Link]) -> list[Place]:
+def unlink(file: h5py.File, taken: list[Link]) -> list[LinkLocation]:
     """Delete links, and return where they were, oldest first."""
-    places = [Place(link, _links_after(file, link)) for link in sorted(taken, key=_age)]
+    locations = [LinkLocation(link, _links_after(file, link)) for link in sorted(taken, key=_age)]
     for link in taken:
         group, leaf = _parent(file, link)
         group.unlink(leaf)
-    return places
+    return locations
 
 
-def relink(file: h5py.File, place: Place, target: h5d.DatasetID) -> None:
-    """Make a hard link to ``target``, at its old place in the group's creation order."""
-    group, leaf = _parent(file, place.link)
-    h5o.link(target, group, leaf, _named_in(place.link.encoding))
-    for name in place.later:
-        # Another link of the same dataset may not be back yet.
+def relink(file: h5py.File, location: LinkLocation, target: h5d.DatasetID) -> None:
+    """Make a hard link to ``target``, at the old position in the group's creation order."""
+    group, leaf = _parent(file, location.link)
+    h5o.link(target, group, leaf, _named_in(location.link.encoding))
+    for name in location.later:
+        # Another link of the same dataset may not have been made again yet.
         if group.links.exists(name):
             _move_to_end(group, name)
 
@@ -194,10 +198,10 @@ def _links_after(file: h5py.File, link: Link) -> list[bytes]:
 
 
 def _move_to_end(group: h5g.GroupID, name: bytes) -> None:
-    """Give ``name`` the last place in the creation order: a link that moves is made anew."""
+    """Give ``name`` the last position in the creation order, by renaming it and back."""
     info = group.links.get_info(name)
     if info.type not in (h5l.TYPE_HARD, h5l.TYPE_SOFT, h5l.TYPE_EXTERNAL):
-        return  # HDF5 moves links of a user's own only where the user's code is loaded.
+        return  # HDF5 moves user-defined links only where the user's code is loaded.
     properties = _named_in(info.cset)
     aside = b".l2norm-" + name
     group.links.move(name, group, aside, properties)

@@ -56,10 +56,11 @@ def lossy_refusal(dataset: h5d.DatasetID, output: ArraySpec) -> str:
         name = FILTER_NAMES[_ZFP]  # It keeps the type that it was made for, and reads rows in it.
     if not name or _is_taken_out(dataset, output):
         return ""
-    plain = shlex.quote(f"{output.name}:GZIP=4")
+    without = shlex.quote(f"{output.name}:GZIP=4")
     return (
         f"is stored through the lossy filter {name}, which would change its unit rows: first take "
-        f"that out (h5repack -f {plain} OLD NEW), or write another format (-o FILE.npy)"
+        f"that out (h5repack -f {without} OLD NEW), or write another format "
+        "(`destination='FILE.npy'`)"
     )
 
 

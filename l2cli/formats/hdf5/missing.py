@@ -39,12 +39,12 @@ class Missing:
 
     def declared(self, rows: Array) -> list[tuple[str, Array]]:
         """Return which components are missing, by what declares it."""
-        found = [(name, rows == number) for name, number in self.markers]
+        masks = [(name, rows == number) for name, number in self.markers]
         if self.least is not None:
-            found.append((self.least[0], rows < self.least[1]))
+            masks.append((self.least[0], rows < self.least[1]))
         if self.most is not None:
-            found.append((self.most[0], rows > self.most[1]))
-        return found
+            masks.append((self.most[0], rows > self.most[1]))
+        return masks
 
     @property
     def meets_unit_rows(self) -> bool:
@@ -124,8 +124,8 @@ class Gaps:
 
     def of_results(self, results: Array) -> Array:
         """Return which components of ``results``, of the rows in the batch, are missing."""
-        found: Array = self.mask[self.live][..., : results.shape[-1]]
-        return found
+        mask: Array = self.mask[self.live][..., : results.shape[-1]]
+        return mask
 
     def filled(self, results: Array) -> Array:
         """Return the window with ``results`` in it, and what was missing as it was."""

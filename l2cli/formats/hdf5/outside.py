@@ -1,4 +1,7 @@
-"""Links that lead out of a file, or nowhere: what can be said of what they lead to."""
+"""Links that lead out of a file, or nowhere, described as arrays of the file.
+
+The reader lists them, so that an embedding behind such a link is not overlooked.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ def describe_link(file: h5py.File, link: Link, *, allow_external: bool) -> Array
     allow_external
         Whether rows may be read from other files.
     """
-    if link.kind == h5l.TYPE_EXTERNAL:
+    if link.link_type == h5l.TYPE_EXTERNAL:
         return _describe_external(file, link, allow_external=allow_external)
-    if link.kind == h5l.TYPE_SOFT:
+    if link.link_type == h5l.TYPE_SOFT:
         return _describe_soft(file, link, allow_external=allow_external)
-    refusal = f"only the program that made this link (of type {link.kind}) can follow it"
+    refusal = f"only the program that made this link (of type {link.link_type}) can follow it"
     return _unread(link, "user-defined link", "", refusal)
 
 

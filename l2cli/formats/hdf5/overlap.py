@@ -1,4 +1,7 @@
-"""Whether the rows that will be written over lie apart, as they do in every sound file."""
+"""The check that no two datasets claim the same bytes, where one of them will be written over.
+
+The writer calls it once for a file, before it copies anything.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ if TYPE_CHECKING:
 def check_apart(file: h5py.File, datasets: Iterable[h5d.DatasetID]) -> None:
     """Raise ``FormatError`` where bytes that ``datasets`` claim are claimed twice.
 
-    What is written there would change the other, without a word from HDF5. Of datasets that
-    aren't written, those count that lie in one piece.
+    To write there would change the other dataset, and HDF5 doesn't notice. Of the datasets that
+    aren't written, only contiguous ones are compared.
     """
     written = {address_of(dataset): dataset for dataset in datasets}
     pieces = [piece for dataset in written.values() for piece in _pieces(dataset)]
-    pieces += _others(file, written)
+    pieces += _unwritten(file, written)
     for (_, stop), (start, _) in pairwise(sorted(pieces)):
         if start < stop:
             raise FormatError(
@@ -35,13 +38,13 @@ def check_apart(file: h5py.File, datasets: Iterable[h5d.DatasetID]) -> None:
             )
 
 
-def _others(file: h5py.File, written: Container[int]) -> Iterator[tuple[int, int]]:
+def _unwritten(file: h5py.File, written: Container[int]) -> Iterator[tuple[int, int]]:
     """Yield where the other datasets lie that are in one piece, as far as they can be opened."""
     for link in objects(file):
         with suppress(*RAISED_BY_H5PY):
-            found = None if link.address in written else h5o.open(file.id, link.path)
-            is_whole = isinstance(found, h5d.DatasetID) and _layout(found) == h5d.CONTIGUOUS
-            yield from _pieces(found) if is_whole else ()
+            item = None if link.address in written else h5o.open(file.id, link.path)
+            is_whole = isinstance(item, h5d.DatasetID) and _layout(item) == h5d.CONTIGUOUS
+            yield from _pieces(item) if is_whole else ()
 
 
 def _pieces(dataset: h5d.DatasetID) -> Iterator[tuple[int, int]]:

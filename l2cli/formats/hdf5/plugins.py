@@ -69,8 +69,8 @@ _WHERE = {
 
 def filters(properties: h5p.PropDCID) -> dict[int, tuple[int, ...]]:
     """Return the filters that chunks go through, by number, with their parameters."""
-    found = (properties.get_filter(index) for index in range(properties.get_nfilters()))
-    return {code: values for code, _flags, values, _name in found}
+    pipeline = (properties.get_filter(index) for index in range(properties.get_nfilters()))
+    return {code: values for code, _flags, values, _name in pipeline}
 
 
 def filter_refusal(properties: h5p.PropDCID) -> str:
@@ -78,21 +78,21 @@ def filter_refusal(properties: h5p.PropDCID) -> str:
     if properties.get_layout() != h5d.CHUNKED:
         return ""
     for index in range(properties.get_nfilters()):
-        code, _flags, _values, own_name = properties.get_filter(index)
+        code, _flags, _values, stored_name = properties.get_filter(index)
         if not _is_available(code):
-            return _missing(code, own_name.decode("utf-8", "replace").partition(";")[0].strip())
+            return _missing(code, stored_name.decode("utf-8", "replace").partition(";")[0].strip())
     return ""
 
 
-def _missing(code: int, own_name: str) -> str:
+def _missing(code: int, stored_name: str) -> str:
     """Return what to say of a filter that isn't there.
 
     Parameters
     ----------
-    own_name
+    stored_name
         What the file calls it; not every file does.
     """
-    name = FILTER_NAMES.get(code, own_name)
+    name = FILTER_NAMES.get(code, stored_name)
     what = f"needs the HDF5 filter {code}" + (f" ({name})" if name else "")
     return f"{what}, which isn't installed; {_where(code)}"
 

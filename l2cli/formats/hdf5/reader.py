@@ -1,4 +1,8 @@
-"""HDF5 in: the datasets of one file, described and read in windows."""
+"""Reading HDF5: the datasets of one file, described and read a window at a time.
+
+The reader finds the arrays, yields their rows in batches and opens the writer that takes these
+batches back. What an array is, and what stands against it, other modules say.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,21 @@ from h5py import h5d, h5l, h5o
 
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError
-from l2cli.formats.base import Reader
+from l2cli.formats.base import DEFAULT_OPENING, Reader
 from l2cli.formats.hdf5.attributes import reversed_by, user_block_of
 from l2cli.formats.hdf5.bookkeeping import Bookkeeping
 from l2cli.formats.hdf5.declarations import missing_of
 from l2cli.formats.hdf5.describe import describe
-from l2cli.formats.hdf5.direct.chunks import ChunkReader, bypass_of
-from l2cli.formats.hdf5.direct.contiguous import ExtentReader, extent_of
+from l2cli.formats.hdf5.direct.open import is_contiguous, open_direct_reader
 from l2cli.formats.hdf5.drivers import set_of
 from l2cli.formats.hdf5.elements import element_of, elements
 from l2cli.formats.hdf5.errors import RAISED_BY_H5PY, diagnose, translated
 from l2cli.formats.hdf5.gaps import gap_rows, stretches
 from l2cli.formats.hdf5.grid import check_stored_sizes, chunk_rows
-from l2cli.formats.hdf5.links import Link, links, names_by_address, objects, to_name, to_path
+from l2cli.formats.hdf5.links import Link, links, names_by_address, objects, to_name
 from l2cli.formats.hdf5.lossy import lossy_filter
 from l2cli.formats.hdf5.outside import describe_link
+from l2cli.formats.hdf5.source import Hdf5Source
 from l2cli.formats.hdf5.storage import DatasetReader, open_dataset
 from l2cli.formats.hdf5.writer import Hdf5Writer
 from l2cli.runtime.processors import num_processors
@@ -35,8 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from l2cli.formats.hdf5.direct.chunks import ChunkReader
+    from l2cli.formats.hdf5.direct.contiguous import ContiguousReader
+    from l2cli.options import OpenOptions
+
 _FLATTENED = frozenset({"train", "test"})
-"""What an ann-benchmarks file stores as one long row of numbers where its type is sparse."""
+"""The arrays that an ann-benchmarks file of type ``sparse`` stores as one long row of numbers."""
 
 
 class Hdf5Reader(Reader):
@@ -44,31 +52,43 @@ class Hdf5Reader(Reader):
 
     Parameters
     ----------
-    allow_external
-        Whether rows may be read from other files, which links, virtual datasets and external
-        storage name. They are never written to: what lay there is stored in the destination.
+    path : Path
+        The file.
+    opening : OpenOptions
+        Its ``allow_external`` says whether rows may be read from other files, which links,
+        virtual datasets and external storage name. These files are never written to: the rows
+        are stored in the destination.
+    direct : bool, default True
+        Whether rows may be read, and written, without HDF5 where their storage allows it.
+        Results are the same either way.
+
+    Raises
+    ------
+    FormatError
+        If it is no HDF5 file, is cut off or otherwise damaged.
     """
 
-    def __init__(self, path: Path, *, allow_external: bool = False) -> None:
-        super().__init__(path)
-        self._allow_external = allow_external
+    def __init__(
+        self, path: Path, opening: OpenOptions = DEFAULT_OPENING, *, direct: bool = True
+    ) -> None:
+        super().__init__(path, opening)
         self._arrays: list[ArraySpec] | None = None
         self._lossy: set[str] = set()
-        self._fields: dict[str, tuple[bytes, tuple[bytes, ...]]] = {}
-        self.pool = ThreadPoolExecutor(num_processors())
+        pool = ThreadPoolExecutor(num_processors())
         try:
-            self.file = h5py.File(path, "r")
-            self._bookkeeping = Bookkeeping(self.file)
-            self._user_block = user_block_of(path, self.file.userblock_size)
+            file = h5py.File(path, "r")
+            self._bookkeeping = Bookkeeping(file)
+            self._user_block = user_block_of(path, file.userblock_size)
         except RAISED_BY_H5PY as exc:
             raise FormatError(f"{path}: {set_of(path) or diagnose(exc)}") from exc
+        self._source = Hdf5Source(path, file, pool, self.notes, direct)
 
     def arrays(self) -> list[ArraySpec]:
         """Return every dataset once, and every link into another file."""
         if self._arrays is None:
             with translated(self.path):
                 arrays = map(self._doubted, list(self._describe_all()))
-                # What may be chosen comes first, for messages list only some.
+                # Those that may be chosen come first, since messages list only some.
                 self._arrays = sorted(arrays, key=lambda array: (bool(array.doubt), array.name))
         return list(self._arrays)
 
@@ -78,40 +98,36 @@ class Hdf5Reader(Reader):
             yield from self._batches_of(array, batch_size)
 
     def is_quick(self, arrays: Sequence[ArraySpec]) -> bool:
-        """Whether they lie in the file as their rows' plain bytes."""
+        """Return whether the rows of all of them lie in the file as they lie in memory."""
         with translated(self.path):
-            paths = [self.location(array.name)[0] for array in arrays]
-            return all(extent_of(h5d.open(self.file.id, path)) for path in paths)
-
-    def location(self, name: str) -> tuple[bytes, tuple[bytes, ...]]:
-        """Return the path of the dataset that an array is of, and the fields that lead to it."""
-        return self._fields.get(name, (to_path(name), ()))
+            return all(is_contiguous(self._source.open(array.name)) for array in arrays)
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> Hdf5Writer:
         """Copy the file to ``path`` and open the copy."""
-        return Hdf5Writer(self, path, outputs)
+        arrays = {array.name: array for array in self.arrays() if array.name in outputs}
+        return Hdf5Writer(self._source, path, arrays, outputs)
 
     def dropped(self, taken: Collection[str]) -> list[str]:
         """Name the other datasets, and the attributes of the file and of those that are taken."""
         with translated(self.path):
-            paths = dict.fromkeys(self.location(name)[0] for name in taken)
-            owners = [self.file, *(self.file[path] for path in paths)]
+            paths = dict.fromkeys(self._source.location(name)[0] for name in taken)
+            owners = [self._source.file, *(self._source.file[path] for path in paths)]
             attributes = [f"attribute '{name}'" for owner in owners for name in owner.attrs]
         return super().dropped(taken) + attributes
 
     def close(self) -> None:
         """Close the file."""
-        self.pool.shutdown(cancel_futures=True)
+        self._source.pool.shutdown(cancel_futures=True)
         with translated(self.path):
-            self.file.close()
+            self._source.file.close()
 
     def _batches_of(self, array: ArraySpec, batch_size: int | None) -> Iterator[Batch]:
         with translated(f"{self.path}: {array.label}"):
-            dataset = h5d.open(self.file.id, self.location(array.name)[0])
+            dataset = self._source.open(array.name)
             self._note_lossy(array, dataset)
             check_stored_sizes(dataset, array.label)
             missing, parts = missing_of(dataset, array), stretches(dataset, array)
-            dataset.close()  # A dataset that is open keeps its small cache of chunks.
+            dataset.close()  # An open dataset keeps its small cache of chunks.
             reader, batch_rows = self._open_rows(array, batch_size)
         for part in parts:
             step = batch_rows if part.is_stored else gap_rows(array, batch_size)
@@ -119,12 +135,12 @@ class Hdf5Reader(Reader):
                 stop = min(start + step, part.stop)
                 with translated(f"{self.path}: {array.label}, rows {start} to {stop - 1}"):
                     rows = reader.read(start, stop if part.is_stored else start + 1)
-                if not part.is_stored:  # They are all alike.
+                if not part.is_stored:  # All of them are the fill value.
                     rows = np.broadcast_to(rows, (stop - start, *rows.shape[1:]))
                 yield missing.batch(array, rows, start) if missing else Batch(array, rows, start)
 
     def _note_lossy(self, array: ArraySpec, dataset: h5d.DatasetID) -> None:
-        """Say, once for each filter, that what is read was stored through a lossy one."""
+        """Note, once for each lossy filter, that numbers are not those that were stored."""
         name = lossy_filter(dataset)
         if name and name not in self._lossy:
             self._lossy.add(name)
@@ -135,75 +151,76 @@ class Hdf5Reader(Reader):
 
     def _open_rows(
         self, array: ArraySpec, batch_size: int | None
-    ) -> tuple[ExtentReader | ChunkReader | DatasetReader, int]:
-        """Return what reads ``array`` quickest, and how many rows to read at a time."""
-        path, fields = self.location(array.name)
-        dataset = h5d.open(self.file.id, path)
+    ) -> tuple[ContiguousReader | ChunkReader | DatasetReader, int]:
+        """Return what reads ``array`` fastest, and how many rows to read at a time."""
+        path, fields = self._source.location(array.name)
+        dataset = h5d.open(self._source.file.id, path)
         element = element_of(dataset.get_type(), fields)
         batch_rows = rows_per_batch(array, batch_size, chunk_rows(dataset))
-        if extent := extent_of(dataset):
-            return ExtentReader(dataset, extent, str(self.path)), batch_rows
-        if codec := bypass_of(dataset):
-            return ChunkReader(dataset, codec, batch_rows, self.pool), batch_rows
+        if self._source.direct:
+            pool = self._source.pool
+            if reader := open_direct_reader(dataset, batch_rows, pool, str(self.path)):
+                return reader, batch_rows
         dataset.close()
-        dataset = open_dataset(self.file.id, path)
+        dataset = open_dataset(self._source.file.id, path)
         return DatasetReader(dataset, element, array.dtype), batch_rows
 
     def _describe_all(self) -> Iterator[ArraySpec]:
-        flattened = _FLATTENED if _is_flattened(self.file) else frozenset()
-        names = names_by_address(self.file)
-        taken = {to_name(link.path) for link in links(self.file)}
-        for link in objects(self.file):
+        file = self._source.file
+        flattened = _FLATTENED if _is_flattened(file) else frozenset()
+        names = names_by_address(file)
+        taken = {to_name(link.path) for link in links(file)}
+        for link in objects(file):
             for array in self._describe_object(link):
                 name = to_name(link.path)
                 suffix = array.name.removeprefix(name)
-                aliases = tuple(each + suffix for each in names[link.address] if each != name)
+                aliases = tuple(path + suffix for path in names[link.address] if path != name)
                 described = replaced(array, aliases=aliases)
                 if suffix and array.name in taken:
                     described = replaced(described, refusal="a dataset has this name")
-                    del self._fields[array.name]
+                    del self._source.locations[array.name]
                 if not flattened.isdisjoint(described.names):
                     described = replaced(described, refusal="a flattened sparse array")
                 yield described
-        for link in links(self.file):
-            if link.kind != h5l.TYPE_HARD:
-                led_to = describe_link(self.file, link, allow_external=self._allow_external)
-                if led_to is not None:
-                    yield led_to
+        for link in links(file):
+            if link.link_type != h5l.TYPE_HARD:
+                linked = describe_link(file, link, allow_external=self.opening.allow_external)
+                if linked is not None:
+                    yield linked
 
     def _describe_object(self, link: Link) -> Iterator[ArraySpec]:
         """Describe the arrays of what a hard link leads to: none if it is no dataset."""
         name = to_name(link.path)
         try:
-            found = h5o.open(self.file.id, link.path)
-            if not isinstance(found, h5d.DatasetID):
+            dataset = h5o.open(self._source.file.id, link.path)
+            if not isinstance(dataset, h5d.DatasetID):
                 return
-            doubt = self._bookkeeping.doubt(found, name)
-            axes_of = reversed_by(found, self._user_block)
-            for element in elements(found.get_type()):
+            doubt = self._bookkeeping.doubt(dataset, name)
+            axes_of = reversed_by(dataset, self._user_block)
+            for element in elements(dataset.get_type()):
                 array = describe(
-                    found,
+                    dataset,
                     name,
                     self.path,
-                    allow_external=self._allow_external,
+                    allow_external=self.opening.allow_external,
                     element=element,
                 )
                 if element.fields:
-                    self._fields[array.name] = link.path, element.fields
+                    self._source.locations[array.name] = link.path, element.fields
                 yield replaced(array, reversed_by=axes_of, doubt=doubt)
         except RAISED_BY_H5PY as exc:
             yield ArraySpec(name, (), "unknown", "", diagnose(exc), may_be_vectors=True)
 
     def _doubted(self, array: ArraySpec) -> ArraySpec:
-        """Return ``array`` with the doubt that others threw on it."""
-        others = map(self._bookkeeping.belonging.get, array.names)
-        return replaced(array, doubt=array.doubt or next(filter(None, others), ""))
+        """Return ``array`` with the doubt that attributes of other datasets raise."""
+        doubts = map(self._bookkeeping.belonging.get, array.names)
+        return replaced(array, doubt=array.doubt or next(filter(None, doubts), ""))
 
 
 def _is_flattened(file: h5py.File) -> bool:
     """Return whether the file is one of ann-benchmarks' sparse ones."""
     try:
-        kind = file.attrs.get("type", "")
+        file_type = file.attrs.get("type", "")
     except (OSError, RuntimeError, TypeError, ValueError):
         return False
-    return kind in ("sparse", b"sparse") if isinstance(kind, (str, bytes)) else False
+    return file_type in ("sparse", b"sparse") if isinstance(file_type, str | bytes) else False

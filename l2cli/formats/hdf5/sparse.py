@@ -38,14 +38,14 @@ def sparse_parts(group: h5g.GroupID, names: set[str]) -> dict[str, str]:
         return dict.fromkeys(names, encoding.removesuffix("_matrix"))
     if h5a.exists(group, b"MATLAB_sparse"):
         return dict.fromkeys(names & _MATLAB, "csc")
-    found: dict[str, str] = {}
+    formats: dict[str, str] = {}
     for name in names:
         if name.endswith("indptr"):
             prefix = name.removesuffix("indptr")
             parts = {prefix + part for part in _COMPRESSED}
             if parts - {f"{prefix}shape"} <= names:
-                found |= dict.fromkeys(parts & names, "csr or csc")
+                formats |= dict.fromkeys(parts & names, "csr or csc")
     for form, parts in _PARTS.items():
         if parts <= names:
-            found |= dict.fromkeys((parts | {"shape"}) & names, form)
-    return found
+            formats |= dict.fromkeys((parts | {"shape"}) & names, form)
+    return formats

@@ -1,4 +1,8 @@
-"""Rows of one dataset, read and overwritten by HDF5, in windows, and no chunk twice."""
+"""The rows of one dataset, read and overwritten by HDF5 itself, a window at a time.
+
+It works for every dataset; ``direct`` is faster where it can be used. The cache is as large as
+one row of chunks, so that no chunk is decompressed twice.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from h5py import h5d, h5p, h5s, h5z
 
 from l2cli.arrays import is_one_row, numpy_dtype, windows
 from l2cli.formats.hdf5.foreign import access_properties
-from l2cli.formats.hdf5.grid import chunk_boxes, grid
+from l2cli.formats.hdf5.grid import chunk_hyperslabs, grid
 from l2cli.formats.hdf5.plugins import filters
 
 if TYPE_CHECKING:
@@ -23,8 +27,8 @@ if TYPE_CHECKING:
 _FIXED_SIZE_FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
 """Filters after which every chunk is as long as it was before: it is overwritten in place."""
 
-_PLAIN_CACHE_BYTES = 32 * 2**20
-"""The most that chunks without filters are cached: HDF5 can read these in part as well."""
+_UNFILTERED_CACHE_BYTES = 32 * 2**20
+"""The largest cache for chunks without filters, which HDF5 can read in part as well."""
 
 _MOST_SLOTS = 2**20
 
@@ -42,13 +46,13 @@ def open_dataset(file: h5f.FileID, path: bytes) -> h5d.DatasetID:
     return h5d.open(file, path, access)
 
 
-def is_sparse(dataset: h5d.DatasetID) -> bool:
-    """Return whether some of the dataset was never stored and takes no place in the file."""
+def has_unallocated_chunks(dataset: h5d.DatasetID) -> bool:
+    """Return whether a part of the dataset was never stored, and has no storage in the file."""
     properties = dataset.get_create_plist()
     layout = properties.get_layout()
     if layout == h5d.CHUNKED:
         return bool(dataset.get_num_chunks() < math.prod(grid(dataset)))
-    # Not by its offset: HDF5 makes one up for what has no place, where there is a user block.
+    # Not by its offset: with a user block, HDF5 returns one for unallocated storage too.
     unused = layout == h5d.CONTIGUOUS and not properties.get_external_count()
     return unused and not dataset.get_storage_size()
 
@@ -91,19 +95,19 @@ class DatasetWriter:
         From :func:`open_dataset`, of a file that may be written.
     element
         The part of its elements that is overwritten.
-    sparse
-        Whether what equals the fill value should stay unstored, as it was in the source.
+    keep_unallocated : bool
+        Whether chunks that equal the fill value are left unstored, as they are in the source.
     """
 
-    def __init__(self, dataset: h5d.DatasetID, element: Element, *, sparse: bool) -> None:
+    def __init__(self, dataset: h5d.DatasetID, element: Element, *, keep_unallocated: bool) -> None:
         self._dataset = dataset
         self._element = element
         self._properties = dataset.get_create_plist()
         self._chunked = self._properties.get_layout() == h5d.CHUNKED
         # Beside a field there are others, which must stay, and it has no fill value of its own.
         is_whole = not element.fields
-        self._fill = _fill_bits(dataset) if sparse and is_whole else None
-        if self._chunked and is_whole and (sparse or _changes_size(self._properties)):
+        self._fill = _fill_bits(dataset) if keep_unallocated and is_whole else None
+        if self._chunked and is_whole and (keep_unallocated or _changes_size(self._properties)):
             free_chunks(dataset)
 
     def write(self, start: int, rows: Rows) -> None:
@@ -131,15 +135,15 @@ class DatasetWriter:
     def _write_chunks(self, start: int, rows: Rows, fill: Rows) -> None:
         """Write the chunks that hold anything but the fill value."""
         chunk = self._properties.get_chunk()
-        for corner, box in chunk_boxes(chunk, start, rows.shape[: len(chunk)]):
-            if not _is_all(rows[box], fill):
-                self._put(corner, rows[box])
+        for chunk_offset, hyperslab in chunk_hyperslabs(chunk, start, rows.shape[: len(chunk)]):
+            if not _is_all(rows[hyperslab], fill):
+                self._put(chunk_offset, rows[hyperslab])
 
     def _write_skipped(self, start: int, rows: Rows) -> None:
         """Write the first rows that aren't fill values to a dataset without chunks.
 
-        That gives the whole dataset its place in the file. HDF5 doesn't blank a place that it
-        uses again, so the rows passed over until now are written as well.
+        That allocates the whole dataset. HDF5 doesn't clear storage that it uses again, so the
+        rows that were skipped until now are written as well.
         """
         assert self._fill is not None
         fill = self._fill.view(rows.dtype)
@@ -164,10 +168,10 @@ def _cache_properties(dataset: h5d.DatasetID) -> h5p.PropDAID:
     across = grid(dataset)[1:]
     item_size = dataset.get_type().get_size()
     row_of_chunks = math.prod(properties.get_chunk()) * math.prod(across) * item_size
-    if not filters(properties) and row_of_chunks > _PLAIN_CACHE_BYTES:
+    if not filters(properties) and row_of_chunks > _UNFILTERED_CACHE_BYTES:
         access.set_chunk_cache(1, 0, 0.75)
         return access
-    # HDF5 hashes by place with each axis rounded up to a power of two, and a collision evicts.
+    # HDF5 hashes by chunk offset with each axis rounded up to a power of two; collisions evict.
     slots = 4 * math.prod(1 << max(0, length - 1).bit_length() for length in across) + 1
     access.set_chunk_cache(min(slots, _MOST_SLOTS), max(row_of_chunks, 2**20), 0.75)
     return access
@@ -178,9 +182,9 @@ def _changes_size(properties: h5p.PropDCID) -> bool:
 
 
 def free_chunks(dataset: h5d.DatasetID) -> None:
-    """Give the place of all chunks back to the file, to be used again while it is open.
+    """Free the storage of all chunks, to be used again while the file is open.
 
-    Done piecemeal, each chunk that outgrows its place would leave a hole behind.
+    Without it, each chunk that becomes larger than before would leave a hole in the file.
     """
     shape = dataset.shape
     dataset.set_extent((0, *shape[1:]))

@@ -18,7 +18,7 @@ _STANDARD_FLOATS = {
     ("float64", h5t.ORDER_LE): h5t.IEEE_F64LE,
     ("float64", h5t.ORDER_BE): h5t.IEEE_F64BE,
 }
-_WORDS = {
+_CLASS_NAMES = {
     h5t.STRING: "string",
     h5t.BITFIELD: "bit field",
     h5t.OPAQUE: "opaque",
@@ -38,19 +38,19 @@ _SEVERAL = 2
 
 def dtype_of(stored: h5t.TypeID) -> tuple[str, str]:
     """Return the dtype of a stored type, and why it can't be normalized (empty if it can)."""
-    kind = stored.get_class()
-    if kind == h5t.FLOAT:
+    type_class = stored.get_class()
+    if type_class == h5t.FLOAT:
         return _float_dtype(stored)
-    if kind == h5t.INTEGER:
+    if type_class == h5t.INTEGER:
         return _integer_dtype(stored)
-    if kind == h5t.ENUM:
+    if type_class == h5t.ENUM:
         return ("bool" if h5py.check_enum_dtype(stored.dtype) is None else "enum"), NOT_NUMBERS
-    if kind == h5t.COMPOUND:
+    if type_class == h5t.COMPOUND:
         return ("complex" if is_complex(stored) else "compound"), NOT_NUMBERS
-    if kind == h5t.VLEN and stored.get_super().get_class() == h5t.FLOAT:
+    if type_class == h5t.VLEN and stored.get_super().get_class() == h5t.FLOAT:
         return "list of floats", _LISTS
-    if kind in _WORDS:
-        return _WORDS[kind], NOT_NUMBERS
+    if type_class in _CLASS_NAMES:
+        return _CLASS_NAMES[type_class], NOT_NUMBERS
     return "unknown", "its type can't be read"
 
 
@@ -59,15 +59,15 @@ def may_hold_vectors(stored: h5t.TypeID, shape: tuple[int, ...]) -> bool:
 
     Those are floats of any format, in rows of more than one, or in lists.
     """
-    kind = stored.get_class()
-    if kind == h5t.ARRAY:
+    type_class = stored.get_class()
+    if type_class == h5t.ARRAY:
         return may_hold_vectors(stored.get_super(), shape + stored.get_array_dims())
-    if kind == h5t.VLEN:
+    if type_class == h5t.VLEN:
         return may_hold_vectors(stored.get_super(), (*shape, _SEVERAL))
-    if kind == h5t.COMPOUND and not is_complex(stored):
+    if type_class == h5t.COMPOUND and not is_complex(stored):
         members = map(stored.get_member_type, range(stored.get_nmembers()))
         return any(may_hold_vectors(member, shape[:1]) for member in members)
-    return bool(kind == h5t.FLOAT and len(shape) > 1 and shape[-1] != 1)
+    return bool(type_class == h5t.FLOAT and len(shape) > 1 and shape[-1] != 1)
 
 
 def array_shape(stored: h5t.TypeID) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ class NewNpyWriter(NewFileWriter):
         self._header: NpyHeader | None = None
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch, in the order of the reader's batches."""
         self.check(batch)
         if len(batch.rows):
             self._begin(batch.array.name)
@@ -37,11 +38,13 @@ class NewNpyWriter(NewFileWriter):
             self._file.flush()
 
     def finish(self) -> None:
+        """Write what remains and close."""
         (name,) = self.outputs
         self._begin(name)
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _begin(self, name: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from l2cli.errors import FormatError, SelectionError
 from l2cli.filesystem.atomic import reserve
 from l2cli.filesystem.byte_ranges import byte_view, copy_range, empty_rows
-from l2cli.formats.base import Reader, Writer
+from l2cli.formats.base import DEFAULT_OPENING, Reader, Writer
 from l2cli.formats.npy.body import native, read_rows, write_rows
 from l2cli.formats.npy.header import MAGIC, parse_header
 from l2cli.formats.npy.stored import RowAssembler, StoredArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.filesystem.buffered_stream import BufferedStream
+    from l2cli.options import OpenOptions
 
     Array = np.ndarray[Any, Any]
 
@@ -67,7 +68,7 @@ class _AnyNpyReader(Reader):
     def _rows(self, stored: StoredArray, start: int, stop: int) -> Array: ...
 
     def _set_min_rank(self) -> None:
-        """A file that is one array is asked for by its name; one of several arrays isn't."""
+        """Let a vector (rank 1) be an array to normalize only where it is alone in the file."""
         is_alone = len(self.stored) == 1 and not self.stored[0].has_records
         self.min_rank = 1 if is_alone else 2
 
@@ -75,12 +76,12 @@ class _AnyNpyReader(Reader):
 class NpyReader(_AnyNpyReader):
     """An ``.npy`` file."""
 
-    def __init__(self, path: Path, *, assume_bfloat16: bool = False) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, opening: OpenOptions = DEFAULT_OPENING) -> None:
+        super().__init__(path, opening)
         self._file = path.open("rb")
         try:
             self._size = os.fstat(self._file.fileno()).st_size
-            self.stored = self._find(assume_bfloat16=assume_bfloat16)
+            self.stored = self._find()
         except BaseException:
             self._file.close()
             raise
@@ -89,24 +90,27 @@ class NpyReader(_AnyNpyReader):
             self.notes.append(f"{extra:,} bytes after the array stay as they are")
 
     def copy(self, target: IO[bytes], start: int, stop: int | None) -> None:
+        """Copy the bytes from ``start`` to ``stop``, or to the end, as they are."""
         stop = self._size if stop is None else stop
         copy_range(self._file.fileno(), target, start, stop, str(self.path))
 
     def dropped(self, taken: Collection[str]) -> list[str]:
+        """Name what the file holds besides the arrays called ``taken``."""
         extra = self._num_extra()
         return super().dropped(taken) + ([f"{extra:,} bytes after the array"] if extra else [])
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
-    def _find(self, *, assume_bfloat16: bool) -> list[StoredArray]:
+    def _find(self) -> list[StoredArray]:
         """Return every array: what begins like one, right behind another, is one."""
         found: list[StoredArray] = []
         position = 0
         while not found or self._begins_at(position):
             self._file.seek(position)
             label = f"{self.path}, arr_{len(found)}" if found else str(self.path)
-            header = parse_header(self._file, label, assume_bfloat16=assume_bfloat16)
+            header = parse_header(self._file, label, assume_bfloat16=self.opening.assume_bfloat16)
             stored = StoredArray(header, f"arr_{len(found)}", position)
             found.append(stored)
             if header.stored_dtype.hasobject:
@@ -144,12 +148,12 @@ class NpyStreamReader(_AnyNpyReader):
     may_wait = True
 
     def __init__(
-        self, stream: BufferedStream, label: str, *, assume_bfloat16: bool = False
+        self, stream: BufferedStream, label: str, opening: OpenOptions = DEFAULT_OPENING
     ) -> None:
-        super().__init__(Path(label))
+        super().__init__(Path(label), opening)
         self._stream = stream
         self._after = b""
-        header = parse_header(stream, label, assume_bfloat16=assume_bfloat16)
+        header = parse_header(stream, label, assume_bfloat16=opening.assume_bfloat16)
         self.stored = [StoredArray(header)]
         self.must_seek = header.fortran_order
         self._set_min_rank()
@@ -218,11 +222,13 @@ class NpyWriter(Writer):
         self._begin_next()
 
     def reserve(self) -> bool:
+        """Let the file system find room for some more of the file."""
         start, self._reserved = self._reserved, min(self._reserved + _RESERVED_BYTES, self._end)
         reserve(self._file.fileno(), start, self._reserved)
         return self._reserved < self._end
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch, in the order of the reader's batches."""
         while batch.array.name not in self._array.names:
             self._begin_next()
         header, rows = self._array.header, self._array.add(batch)
@@ -236,6 +242,7 @@ class NpyWriter(Writer):
             self._file.flush()
 
     def finish(self) -> None:
+        """Write what remains and close."""
         while self._waiting:
             self._begin_next()
         self._end_array()
@@ -243,6 +250,7 @@ class NpyWriter(Writer):
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _begin_next(self) -> None:

@@ -31,18 +31,21 @@ class NewNpzWriter(NewFileWriter):
         self._member: IO[bytes] | None = None
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch, in the order of the reader's batches."""
         self.check(batch)
         if len(batch.rows):
             member = self._open(batch.array.name)
             member.write(byte_view(np.ascontiguousarray(batch.rows)))
 
     def finish(self) -> None:
+        """Write what remains and close."""
         for name in list(self._waiting):
             self._open(name)
         self._close_member()
         self._archive.close()
 
     def close(self) -> None:
+        """Close the file."""
         # What isn't finished is thrown away: zipfile must not complete it when it is collected.
         if self._archive.fp is not None:
             self._archive.fp.close()

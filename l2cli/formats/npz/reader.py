@@ -15,7 +15,7 @@ import numpy as np
 from l2cli.arrays import ArraySpec
 from l2cli.errors import FormatError, L2NormError
 from l2cli.filesystem.atomic import temporary_errors
-from l2cli.formats.base import Reader
+from l2cli.formats.base import DEFAULT_OPENING, Reader
 from l2cli.formats.npy.body import native, read_rows
 from l2cli.formats.npy.header import MAGIC, NpyHeader, parse_header
 from l2cli.formats.npy.stored import StoredArray
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.arrays import Batch
+    from l2cli.options import OpenOptions
 
 _SUFFIX = ".npy"
 _CODECS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "lzma"}
@@ -37,9 +38,8 @@ _MAX_FORMAT_BYTES = 64
 class NpzReader(Reader):
     """An ``.npz`` archive. An array's name is its member's, without ``.npy``."""
 
-    def __init__(self, path: Path, *, assume_bfloat16: bool = False) -> None:
-        super().__init__(path)
-        self._assume_bfloat16 = assume_bfloat16
+    def __init__(self, path: Path, opening: OpenOptions = DEFAULT_OPENING) -> None:
+        super().__init__(path, opening)
         with self.damage():
             self.archive = zipfile.ZipFile(path)
         self.members = {
@@ -78,6 +78,7 @@ class NpzReader(Reader):
             return stream.read(len(MAGIC)) == MAGIC
 
     def arrays(self) -> list[ArraySpec]:
+        """Return every array of every member."""
         if self._arrays is None:
             self._arrays = self._describe_all()
         return list(self._arrays)
@@ -112,6 +113,7 @@ class NpzReader(Reader):
         return self._headers[name]
 
     def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
+        """Yield the rows of ``arrays``, member by member."""
         # In the archive's order: a zip is written from front to back.
         for name in self.members:
             if self.holds_any(name, [array.name for array in arrays]):
@@ -125,9 +127,11 @@ class NpzReader(Reader):
         return is_near and any(array.name in names for array in self.stored(member).specs)
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> NpzWriter:
+        """Open a writer with this archive as its template."""
         return NpzWriter(path, self, outputs)
 
     def dropped(self, taken: Collection[str]) -> list[str]:
+        """Name what the file holds besides the arrays called ``taken``."""
         names = {info.filename: name for name, info in self.members.items()}
         left: list[str] = []
         for filename in self.archive.namelist():
@@ -139,6 +143,7 @@ class NpzReader(Reader):
         return [f"'{name}'" for name in left]
 
     def close(self) -> None:
+        """Close the file."""
         self.archive.close()
 
     def _codec(self, name: str) -> str:
@@ -184,7 +189,7 @@ class NpzReader(Reader):
 
     def _parse(self, stream: IO[bytes], name: str) -> NpyHeader:
         label = f"{self.path}, member {self.members[name].filename}"
-        return parse_header(stream, label, assume_bfloat16=self._assume_bfloat16)
+        return parse_header(stream, label, assume_bfloat16=self.opening.assume_bfloat16)
 
     def _member_batches(
         self, name: str, arrays: Sequence[ArraySpec], batch_size: int | None

@@ -39,11 +39,13 @@ class NpzWriter(Writer):
         self._archive.comment = source.archive.comment
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch, in the order of the reader's batches."""
         while self._member is None or batch.array.name not in self._member.names:
             self._next_member()
         self._member.write(batch)
 
     def finish(self) -> None:
+        """Write what remains and close."""
         with contextlib.suppress(StopIteration):
             while True:
                 self._next_member()
@@ -51,6 +53,7 @@ class NpzWriter(Writer):
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         if self._member is not None:
             self._member.abandon()
             self._member = None

@@ -1,7 +1,7 @@
-"""Adding a column of norms to a file: its pages go where the footer was, and a footer after them.
+"""Adding a column of norms to a file: its pages replace the footer, and a new footer follows.
 
-pyarrow writes the column into a file of its own, in row groups like those of this one; its chunks
-are then copied over. The rest of the file is not touched.
+pyarrow writes the column into a separate file, in row groups of the same lengths; its chunks are
+then copied over. The rest of the file is not touched. ``formats/registry.py`` is the only caller.
 """
 
 from __future__ import annotations
@@ -15,24 +15,20 @@ import pyarrow.parquet as pq
 
 from l2cli.errors import DestinationError
 from l2cli.filesystem.atomic import temporary_file
-from l2cli.formats.parquet import thrift
 from l2cli.formats.parquet.footer import (
-    MAGIC,
-    ChunkField,
-    ColumnField,
     ElementField,
     FileField,
     Footer,
     GroupField,
+    footer_bytes,
     integer,
-    structure,
     values,
     with_key_values,
 )
 from l2cli.formats.parquet.pages import copy_chunk
-from l2cli.formats.parquet.relocate import moved_chunk
+from l2cli.formats.parquet.relocate import moved_chunk, with_columns
 from l2cli.formats.parquet.schema import ARROW_SCHEMA
-from l2cli.formats.parquet.thrift import I32, I64, LIST, STRUCT, Items, Struct
+from l2cli.formats.parquet.thrift import I32, LIST, STRUCT, Items, Struct
 from l2cli.formats.tabular.errors import as_format_error
 
 if TYPE_CHECKING:
@@ -41,7 +37,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _MOST_ROWS = 2**26
-"""Of a row group that pyarrow writes."""
+"""The most rows of one row group that pyarrow writes."""
 _COLUMN_ORDERS = 7
 """The field of FileMetaData with one order for each column."""
 
@@ -55,12 +51,12 @@ def add_column(path: Path, name: str, norms: Array) -> None:
         if norms.shape != (footer.num_rows,):
             raise DestinationError(
                 f"{path} has {footer.num_rows:,} rows, and the norms are "
-                f"{' × '.join(map(str, norms.shape))}; keep them in a file with --norms FILE.npy"
+                f"{' × '.join(map(str, norms.shape))}; keep them in a file, `norms='FILE.npy'`"
             )
         if max((group.num_rows for group in footer.row_groups), default=0) > _MOST_ROWS:
             raise DestinationError(
                 f"{path} has a row group of more than {_MOST_ROWS:,} rows, which gets no column; "
-                "keep the norms in a file with --norms FILE.npy"
+                "keep the norms in a file, `norms='FILE.npy'`"
             )
         with temporary_file() as column:
             _write_column(column, name, norms, [group.num_rows for group in footer.row_groups])
@@ -104,8 +100,7 @@ def _append(file: BinaryIO, footer: Footer, source: BinaryIO, name: str) -> None
         start = file.tell()
         copy_chunk(source, group.chunks[0], file)
         chunks.append(moved_chunk(group.chunks[0], start))
-    raw = thrift.encode(_extended(footer, column, chunks, name))
-    file.write(raw + len(raw).to_bytes(4, "little") + MAGIC)
+    file.write(footer_bytes(_extended(footer, column, chunks, name)))
     file.truncate()
 
 
@@ -115,7 +110,7 @@ def _extended(footer: Footer, column: Footer, chunks: list[Struct], name: str) -
     root[ElementField.NUM_CHILDREN] = I32, integer(root, ElementField.NUM_CHILDREN, 0) + 1
     elements = [root, *footer.elements[1:], column.elements[1]]
     groups = [
-        _extended_group(group, chunk)
+        with_columns(group, [*values(group, GroupField.COLUMNS, STRUCT), chunk], [({}, chunk)])
         for group, chunk in zip(
             values(footer.struct, FileField.ROW_GROUPS, STRUCT), chunks, strict=True
         )
@@ -126,25 +121,12 @@ def _extended(footer: Footer, column: Footer, chunks: list[Struct], name: str) -
         FileField.ROW_GROUPS: (LIST, Items(STRUCT, groups)),
     }
     if orders := values(footer.struct, _COLUMN_ORDERS, STRUCT):
-        own = values(column.struct, _COLUMN_ORDERS, STRUCT)
-        metadata[_COLUMN_ORDERS] = LIST, Items(STRUCT, [*orders, *own])
+        orders = [*orders, *values(column.struct, _COLUMN_ORDERS, STRUCT)]
+        metadata[_COLUMN_ORDERS] = LIST, Items(STRUCT, orders)
     if ARROW_SCHEMA in footer.key_values:
         changed = {ARROW_SCHEMA: _extended_schema(footer.key_values[ARROW_SCHEMA], name)}
         metadata[FileField.KEY_VALUES] = LIST, with_key_values(footer, changed)
     return metadata
-
-
-def _extended_group(group: Struct, chunk: Struct) -> Struct:
-    metadata = structure(chunk, ChunkField.METADATA)
-    columns = [*values(group, GroupField.COLUMNS, STRUCT), chunk]
-    extended = {**group, GroupField.COLUMNS: (LIST, Items(STRUCT, columns))}
-    for total, part in (
-        (GroupField.TOTAL_BYTES, ColumnField.UNCOMPRESSED_BYTES),
-        (GroupField.COMPRESSED_BYTES, ColumnField.COMPRESSED_BYTES),
-    ):
-        if total in group:
-            extended[total] = I64, integer(group, total) + integer(metadata, part)
-    return extended
 
 
 def _extended_schema(stored: bytes, name: str) -> bytes:

@@ -1,4 +1,8 @@
-"""Which arrays a Parquet file holds: its list columns, and scalar columns taken together."""
+"""Which arrays a Parquet file holds: its list columns, and scalar columns taken together.
+
+The reader asks for them, and the writer learns from them which leaves to replace. Nothing here
+reads pages.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Columns(arrow_columns.Columns):
-    """What stands behind one array in a Parquet file.
+    """The columns of a Parquet file that one array is made of.
 
     Attributes
     ----------
@@ -32,19 +36,19 @@ class Columns(arrow_columns.Columns):
 
     @property
     def path_inside(self) -> tuple[int, ...]:
-        """The way to the column in what pyarrow reads of it: a struct holds nothing else then."""
+        """The path to the column in what pyarrow reads: its structs hold one field each then."""
         return (0,) * len(self.places[0].path)
 
 
 def single_columns(footer: Footer, schema: ArrowSchema) -> list[Columns]:
     """Return every column of the file as an array, in order."""
-    found = []
+    columns = []
     places = places_of(schema)
     leaves_of, refusals = _leaves_of(footer, places), name_refusals(places)
     for place, leaves, refusal in zip(places, leaves_of, refusals, strict=True):
         spec = _spec(footer, place, leaves, refusal)
-        found.append(Columns(spec, (place,), leaves))
-    return with_hints(found)
+        columns.append(Columns(spec, (place,), leaves))
+    return with_hints(columns)
 
 
 def wide_columns(footer: Footer, columns: list[Columns], pattern: str) -> Columns | None:
@@ -60,21 +64,21 @@ def wide_columns(footer: Footer, columns: list[Columns], pattern: str) -> Column
     shape = (footer.num_rows, len(members))
     return Columns(
         ArraySpec(pattern, shape, members[0].spec.dtype, layout),
-        places=tuple(each.places[0] for each in members),
-        leaves=tuple(each.leaves[0] for each in members),
+        places=tuple(member.places[0] for member in members),
+        leaves=tuple(member.leaves[0] for member in members),
     )
 
 
 def _leaves_of(footer: Footer, places: Sequence[Place]) -> list[tuple[int, ...]]:
     """Return the numbers of the leaves of each column."""
-    found, first = [], dict.fromkeys(footer.leaves_of, 0)
+    columns, first = [], dict.fromkeys(footer.leaves_of, 0)
     for place in places:
         start = first.get(place.top, 0)
         first[place.top] = start + num_leaves(place.field.type)
-        found.append(tuple(footer.leaves_of.get(place.top, [])[start : first[place.top]]))
+        columns.append(tuple(footer.leaves_of.get(place.top, [])[start : first[place.top]]))
     if first != {top: len(leaves) for top, leaves in footer.leaves_of.items()}:
         raise ValueError("the Arrow schema in its metadata has other columns than the file")
-    return found
+    return columns
 
 
 def _spec(footer: Footer, place: Place, leaves: tuple[int, ...], refusal: str) -> ArraySpec:

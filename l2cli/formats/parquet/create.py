@@ -1,4 +1,7 @@
-"""A new Parquet file: row groups of a fixed size in bytes."""
+"""A new Parquet file, written by pyarrow, in row groups of about one size in bytes.
+
+Conversions to Parquet use it, with tables that a reader of any format made.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,17 @@ if TYPE_CHECKING:
     from l2cli.formats.tabular.table import ArrowSchema, RecordBatch
 
 _GROUP_BYTES = 64 * 2**20
-"""Of one row group, which waits in memory for its last row."""
+"""The size of one row group, which is kept in memory until it is complete."""
 
 
 class NewParquetWriter(NewTableWriter):
-    """A new Parquet file."""
+    """A new Parquet file, which has no source as its template."""
 
     format_name = "Parquet"
 
     @classmethod
     def open_sink(cls, target: Path | IO[bytes], schema: ArrowSchema) -> TableSink:
+        """Open a file or stream to write record batches of a schema to."""
         return _ParquetSink(target, schema)
 
     @classmethod
@@ -48,12 +52,12 @@ class _ParquetSink(TableSink):
         self._waiting: list[RecordBatch] = []
         self._file = pa.OSFile(str(target), "w")
         # Dictionaries don't help numbers that hardly ever come twice, and cost much time.
-        words = [column.name for column in schema if not pa.types.is_nested(column.type)]
-        self._writer = pq.ParquetWriter(self._file, schema, use_dictionary=words or False)
+        names = [column.name for column in schema if not pa.types.is_nested(column.type)]
+        self._writer = pq.ParquetWriter(self._file, schema, use_dictionary=names or False)
 
     def write(self, batch: RecordBatch) -> None:
         self._waiting.append(batch)
-        if sum(each.nbytes for each in self._waiting) >= _GROUP_BYTES:
+        if sum(batch.nbytes for batch in self._waiting) >= _GROUP_BYTES:
             self._write_group()
 
     def finish(self) -> None:
@@ -62,7 +66,7 @@ class _ParquetSink(TableSink):
         self._writer.close()
 
     def close(self) -> None:
-        # An unfinished file is thrown away: what pyarrow says while it closes it helps nobody.
+        # An unfinished file is thrown away: errors while it is closed are of no interest.
         with suppress(pa.ArrowException, OSError, ValueError):
             self._writer.close()
         self._file.close()

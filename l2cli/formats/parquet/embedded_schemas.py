@@ -1,7 +1,7 @@
 """The schemas that Spark, Avro and Iceberg keep as JSON in a file's key-value metadata.
 
-Their readers believe these, not Parquet's own schema: a column of another dtype has to be of
-that dtype there too.
+Their readers follow these and not Parquet's schema, so that a column which gets another dtype
+has to get it here too. ``schema`` is the only caller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SCHEMAS = {
     b"iceberg.schema": ("Iceberg", _NAMES),
 }
 _TYPE_KEYS = ("type", "elementType", "items", "element")
-"""What may stand before the name of a type; a ``name`` may be one by chance."""
+"""The keys whose values name a type. Values of other keys may look like one."""
 
 
 def changed_schemas(key_values: dict[bytes, bytes], change: Change[Columns]) -> dict[bytes, bytes]:
@@ -40,7 +40,9 @@ def changed_schemas(key_values: dict[bytes, bytes], change: Change[Columns]) -> 
     for key, (program, names) in _SCHEMAS.items():
         try:
             schema = json.loads(key_values.get(key, b"null"))
-            fields = [each for place in change.columns.places for each in _found(schema, place)]
+            fields = [
+                field for place in change.columns.places for field in _fields_of(schema, place)
+            ]
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # not as these programs write it
         if not fields or change.dtype == change.columns.spec.dtype:
@@ -48,7 +50,7 @@ def changed_schemas(key_values: dict[bytes, bytes], change: Change[Columns]) -> 
         if change.dtype not in names:
             raise DestinationError(
                 f"the file's metadata hold {program}'s schema, which has no {change.dtype}; "
-                "use --dtype float32 or float64"
+                "use `dtype='float32'` or `dtype='float64'`"
             )
         for field in fields:
             old = names.get(change.columns.spec.dtype, "")
@@ -57,31 +59,31 @@ def changed_schemas(key_values: dict[bytes, bytes], change: Change[Columns]) -> 
     return changed
 
 
-def _found(schema: Any, place: Place) -> list[Any]:
+def _fields_of(schema: Any, place: Place) -> list[Any]:
     """Return what a schema says of a column: one field, or none where it doesn't name it.
 
     Where Spark has a type of its own for a struct, such as ``VectorUDT``, it is the struct.
     """
-    found: list[Any] = []
+    fields: list[Any] = []
     for column in place.fields:
         if isinstance(schema, list):  # Avro's way to say that it may be null
-            schema = next((each for each in schema if isinstance(each, dict)), {})
+            schema = next((part for part in schema if isinstance(part, dict)), {})
         if "fields" not in schema:
             break
-        found = [field for field in schema["fields"] if field["name"] == column.name][:1]
-        schema = found[0]["type"] if found else {}
-    return found
+        fields = [field for field in schema["fields"] if field["name"] == column.name][:1]
+        schema = fields[0]["type"] if fields else {}
+    return fields
 
 
 def _renamed(described: Any, old: str, new: str) -> Any:
     """Return the description of a type, with the type called ``old`` called ``new``."""
     if isinstance(described, list):
-        return [_renamed(each, old, new) for each in described]
+        return [_renamed(part, old, new) for part in described]
     if isinstance(described, dict):
         if described.get("type") == "udt":
             raise DestinationError(
                 f"the file's metadata hold Spark's schema, and the numbers in its type "
-                f"{described.get('class')} have one dtype; leave out --dtype"
+                f"{described.get('class')} have one dtype; leave out `dtype`"
             )
         if "fields" in described:  # a list of Avro's, whose elements are records of one field
             return {**described, "fields": _renamed(described["fields"], old, new)}

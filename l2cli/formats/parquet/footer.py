@@ -1,8 +1,9 @@
-"""The metadata at the end of a Parquet file, and where in the file it says that things are.
+"""The metadata at the end of a Parquet file, and the ranges of the file that it claims.
 
-Nothing here asks pyarrow, which ends the process on some corrupt files, and nothing here is
-believed before it was compared with the size of the file. What doesn't fit is a
-``ValueError``; :func:`l2cli.formats.parquet.errors.as_format_error` gives it the path.
+All modules of this package read and change metadata with it. It never asks pyarrow, which ends
+the process on some corrupt files, and it compares every number with the size of the file before
+it is used. What doesn't fit is a ``ValueError``, to which
+:func:`l2cli.formats.tabular.errors.as_format_error` adds the path.
 
 Field ids are those of ``parquet.thrift`` in apache/parquet-format.
 """
@@ -71,7 +72,7 @@ class Leaf:
     Attributes
     ----------
     element
-        Its place in the list of schema elements.
+        Its position in the list of schema elements.
     top
         The number of the top-level column that it is (in).
     levels
@@ -129,7 +130,7 @@ class Footer:
     num_bytes
         The size of the encoded footer.
     body_bytes
-        The size of what stands before it: the column chunks, and what else there is.
+        The size of what precedes it: the column chunks, their indexes and whatever else.
     """
 
     struct: Struct
@@ -189,25 +190,31 @@ class Footer:
     @cached_property
     def leaves_of(self) -> dict[int, list[int]]:
         """The numbers of the leaves of each top-level column."""
-        found: dict[int, list[int]] = {}
+        leaves: dict[int, list[int]] = {}
         for number, leaf in enumerate(self.leaves):
-            found.setdefault(leaf.top, []).append(number)
-        return found
+            leaves.setdefault(leaf.top, []).append(number)
+        return leaves
 
     @cached_property
     def chunks_of(self) -> dict[int, list[Chunk]]:
         """The chunks of each leaf, row group by row group."""
-        found: dict[int, list[Chunk]] = {leaf: [] for leaf in range(len(self.leaves))}
+        chunks: dict[int, list[Chunk]] = {leaf: [] for leaf in range(len(self.leaves))}
         for group in self.row_groups:
             for chunk in group.chunks:
-                found[chunk.leaf].append(chunk)
-        return found
+                chunks[chunk.leaf].append(chunk)
+        return chunks
+
+
+def footer_bytes(struct: Struct) -> bytes:
+    """Return what a file ends with: the encoded FileMetaData, its size and the magic bytes."""
+    raw = thrift.encode(struct)
+    return raw + len(raw).to_bytes(4, "little") + MAGIC
 
 
 def integer(struct: Struct, field_id: int, default: int | None = None) -> int:
     """Return a number of 0 or more that a struct holds."""
-    kind, value = struct.get(field_id, (I64, default))
-    if kind not in (I32, I64) or value is None:
+    field_type, value = struct.get(field_id, (I64, default))
+    if field_type not in (I32, I64) or value is None:
         raise ValueError(f"the metadata lacks the number in field {field_id}")
     if value < 0:
         raise ValueError(f"the metadata has {value} in field {field_id}, which can't be negative")
@@ -216,19 +223,19 @@ def integer(struct: Struct, field_id: int, default: int | None = None) -> int:
 
 def structure(struct: Struct, field_id: int) -> Struct:
     """Return a struct that a struct holds."""
-    kind, value = struct.get(field_id, (0, None))
-    if kind != STRUCT:
+    field_type, value = struct.get(field_id, (0, None))
+    if field_type != STRUCT:
         raise ValueError(f"the metadata lacks the struct in field {field_id}")
-    found: Struct = value
-    return found
+    inner: Struct = value
+    return inner
 
 
-def values(struct: Struct, field_id: int, kind: int) -> list[Any]:
+def values(struct: Struct, field_id: int, element_type: int) -> list[Any]:
     """Return the elements of a list that a struct holds, none where it holds no such list."""
-    found_kind, found = struct.get(field_id, (LIST, Items(kind, [])))
-    if found_kind != LIST or (found.values and found.kind != kind):
+    field_type, items = struct.get(field_id, (LIST, Items(element_type, [])))
+    if field_type != LIST or (items.values and items.element_type != element_type):
         raise ValueError(f"the metadata lacks the list in field {field_id}")
-    elements: list[Any] = found.values
+    elements: list[Any] = items.values
     return elements
 
 
@@ -328,5 +335,5 @@ def _with_value(pair: Struct, changed: dict[bytes, bytes]) -> Struct:
 
 
 def _is_pair(pair: Struct) -> bool:
-    """Tell whether a KeyValue has both; a key may stand alone."""
+    """Return whether a KeyValue has both a key and a value; the value is optional."""
     return pair.get(1, (0,))[0] == BINARY and pair.get(2, (0,))[0] == BINARY

@@ -105,12 +105,12 @@ def column_index(pages: Sequence[IndexedPage]) -> bytes | None:
 
 
 def _boundary_order(bounds: Sequence[tuple[bytes, bytes]]) -> int:
-    """Tell whether both bounds only ever rise, or only ever fall, from page to page."""
+    """Return whether both bounds only ever rise, or only ever fall, from page to page."""
     orders = [(order_of(least), order_of(greatest)) for least, greatest in bounds]
     pairs = list(pairwise(orders))
-    if orders and all(one[0] <= other[0] and one[1] <= other[1] for one, other in pairs):
+    if orders and all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairs):
         return _ASCENDING
-    if orders and all(one[0] >= other[0] and one[1] >= other[1] for one, other in pairs):
+    if orders and all(a[0] >= b[0] and a[1] >= b[1] for a, b in pairs):
         return _DESCENDING
     return _UNORDERED
 

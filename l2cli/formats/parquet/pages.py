@@ -1,4 +1,8 @@
-"""The pages of a column chunk: walked without decoding them, and copied."""
+"""The pages of a column chunk: walked by their headers, checked and copied, but not decoded.
+
+Readers and writers walk with it, in and out of ``dense``. Of a page's body it knows the size and
+the checksum alone.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 
 DATA_PAGE, DATA_PAGE_V2 = 0, 3
 DATA_FIELDS = {DATA_PAGE: 5, DATA_PAGE_V2: 8}
-"""Where a page header keeps what belongs to its kind of data page."""
+"""The field of a page header that holds what belongs to a type of data pages."""
 _HEADER_BYTES = (512, 2**16, 2**24)
 """How much to read for a header; only statistics of long strings need the larger ones."""
 COPY_BYTES = 2**20
@@ -26,7 +30,7 @@ COPY_BYTES = 2**20
 class PageField:
     """Field ids of PageHeader."""
 
-    KIND, UNCOMPRESSED_BYTES, COMPRESSED_BYTES, CHECKSUM = range(1, 5)
+    TYPE, UNCOMPRESSED_BYTES, COMPRESSED_BYTES, CHECKSUM = range(1, 5)
 
 
 class DataField:
@@ -48,19 +52,19 @@ class Page:
 
     Attributes
     ----------
-    kind
+    type : int
         0 for a data page, 2 for a dictionary, 3 for a data page of version 2.
-    start, body, stop
+    start, body, stop : int
         Where in the file its header, its bytes and the next page begin.
-    num_values
+    num_values : int
         Values in it, nulls included; 0 where it is no data page.
-    checksum
+    checksum : int or None
         CRC32 of the bytes, where the file has it.
-    header
-        All that its header says.
+    header : Struct
+        The whole header.
     """
 
-    kind: int
+    type: int
     start: int
     body: int
     stop: int
@@ -120,23 +124,23 @@ def copy_bytes(source: BinaryIO, start: int, stop: int, destination: BinaryIO) -
 
 def _page(file: BinaryIO, start: int, end: int) -> Page:
     header, body = _header(file, start, end)
-    kind = integer(header, PageField.KIND)
+    page_type = integer(header, PageField.TYPE)
     integer(header, PageField.UNCOMPRESSED_BYTES)
     stop = body + integer(header, PageField.COMPRESSED_BYTES)
     if stop > end:
         raise ValueError(f"the page at byte {start} reaches beyond its column; it is damaged")
     num_values = 0
-    if kind in DATA_FIELDS:
-        num_values = integer(structure(header, DATA_FIELDS[kind]), DataField.NUM_VALUES)
-    checksum_kind, checksum = header.get(PageField.CHECKSUM, (I32, None))
-    if checksum_kind != I32:
+    if page_type in DATA_FIELDS:
+        num_values = integer(structure(header, DATA_FIELDS[page_type]), DataField.NUM_VALUES)
+    checksum_type, checksum = header.get(PageField.CHECKSUM, (I32, None))
+    if checksum_type != I32:
         raise ValueError(f"the header of the page at byte {start} is damaged")
-    # Thrift has no unsigned integers.
-    return Page(kind, start, body, stop, num_values, checksum and checksum & 0xFFFFFFFF, header)
+    checksum = checksum and checksum & 0xFFFFFFFF  # Thrift has no unsigned integers.
+    return Page(page_type, start, body, stop, num_values, checksum, header)
 
 
 def _header(file: BinaryIO, start: int, end: int) -> tuple[Struct, int]:
-    """Return a page header and where it ends. How long it is, only reading it tells."""
+    """Return a page header and where it ends. Its size is known only once it is decoded."""
     for size in _HEADER_BYTES:
         file.seek(start)
         raw = file.read(min(size, end - start))

@@ -1,4 +1,8 @@
-"""Parquet in: list columns of numbers, and tables with a column per component."""
+"""Reading Parquet: list columns of numbers, and tables with a column for each component.
+
+The reader finds the arrays of a file, yields their rows in batches and opens the writer that
+takes these batches back. How rows are decoded is the matter of ``decode``.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,15 @@ import pyarrow.parquet as pq
 
 from l2cli.arrays import BATCH_BYTES, ITEM_SIZES, ArraySpec, Batch, rows_per_batch
 from l2cli.errors import FormatError, SelectionError
-from l2cli.formats.base import Reader
+from l2cli.formats.base import DEFAULT_OPENING
 from l2cli.formats.parquet.columns import Columns, single_columns, wide_columns
-from l2cli.formats.parquet.decode import Section, decode
+from l2cli.formats.parquet.decode import decode
 from l2cli.formats.parquet.footer import Footer
 from l2cli.formats.parquet.pages import check_pages
+from l2cli.formats.parquet.section import PieceContext, Section
 from l2cli.formats.parquet.writer import ParquetWriter
 from l2cli.formats.tabular.errors import as_format_error
-from l2cli.formats.tabular.table import Table
+from l2cli.formats.tabular.table import Table, TableReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,18 +29,29 @@ if TYPE_CHECKING:
 
     from l2cli.formats.parquet.footer import RowGroup
     from l2cli.formats.tabular.rows import Window
+    from l2cli.options import OpenOptions
 
 _READ_AHEAD_BYTES = 2**20
 _READ_AHEAD_BYTES_OF_ALL = 2**26
-"""Of each column that is read, and of all of them where a table has hundreds."""
+"""Read ahead of each column, and of all columns together where a table has hundreds."""
 _WIDE_WINDOW_BYTES = 4 * BATCH_BYTES
-"""A window of a wide table is cut up by columns; smaller ones make smaller pages."""
+"""The size of a window of a wide table. Each column gets its share of it as a page."""
 _TABLE_ROWS = 2**14
-"""Rows that are read at a time of a table without vectors."""
+"""How many rows are read at a time of a table without vectors."""
 
 
-class ParquetReader(Reader):
+class ParquetReader(TableReader):
     """A Parquet file opened for reading.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    opening : OpenOptions
+        How it was asked to be opened; nothing of that concerns Parquet.
+    dense : bool, default True
+        Whether dense rows (of one length, without nulls) are read, and written, without
+        pyarrow. Results are the same either way.
 
     Raises
     ------
@@ -43,13 +59,16 @@ class ParquetReader(Reader):
         If it is no Parquet file, is cut off, encrypted or otherwise damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(
+        self, path: Path, opening: OpenOptions = DEFAULT_OPENING, *, dense: bool = True
+    ) -> None:
+        super().__init__(path, opening)
+        self._dense = dense
         self._metadata: Any = None
         with ExitStack() as stack, as_format_error(path):
             self._file: BinaryIO = stack.enter_context(path.open("rb"))
             self._footer = Footer.read(self._file)
-            # pyarrow sees the footer only after it was found sound: it is less careful.
+            # pyarrow gets the footer only after it was checked: it is less careful itself.
             with self._open(1) as parquet_file:
                 self._metadata = parquet_file.metadata
                 self._schema = parquet_file.schema_arrow
@@ -92,10 +111,10 @@ class ParquetReader(Reader):
                 first_row += group.num_rows
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> ParquetWriter:
-        """Open a writer for a file that is like this one but for the rows of ``outputs``."""
+        """Open a writer with this file as its template and new rows for ``outputs``."""
         changes = [(self._named(name), output) for name, output in outputs.items()]
         _refuse_overlap([columns for columns, _ in changes])
-        return ParquetWriter(self.path, self._footer, path, changes)
+        return ParquetWriter(self.path, self._footer, path, changes, dense=self._dense)
 
     def table(self) -> Table:
         """Return everything, to be written in another format."""
@@ -166,7 +185,8 @@ class ParquetReader(Reader):
                 pieces = window.pieces(batch_size)
             for piece in pieces:
                 first_row = section.first_row + num_rows
-                yield piece.batch(section.columns.spec, first_row, (section.number, piece))
+                context = PieceContext(section.number, piece)
+                yield piece.batch(section.columns.spec, first_row, context)
             num_rows += window.num_rows
         if num_rows != section.group.num_rows:
             raise FormatError(
@@ -175,17 +195,17 @@ class ParquetReader(Reader):
             )
 
     def _windows(self, parquet_file: Any, section: Section) -> Iterator[Window]:
-        found = decode(section, self._footer, self._file, parquet_file)
+        windows = decode(section, self._footer, self._file, parquet_file, dense=self._dense)
         while True:
             with as_format_error(self.path):
-                window = next(found, None)
+                window = next(windows, None)
             if window is None:
                 return
             yield window
 
 
 def _window_rows(footer: Footer, spec: ArraySpec, leaves: Sequence[int]) -> int:
-    """Return how many rows to decode at a time, whatever the batches: see ``arrow_rows.py``."""
+    """Return how many rows to decode at a time, whatever the batches: see ``tabular/rows.py``."""
     if len(leaves) > 1:
         return max(1, _WIDE_WINDOW_BYTES // spec.row_bytes)
     if spec.row_bytes:

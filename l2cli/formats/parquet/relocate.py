@@ -1,9 +1,9 @@
-"""What must change in the metadata of column chunks that moved within the file.
+"""The metadata of column chunks and row groups that moved, were replaced or were added.
 
 Offsets count from the beginning of the file, so all of them shift. Besides its pages a column
-chunk may own *indexes* elsewhere in the file: a Bloom filter, a column index and an offset index.
-They follow it where its values stayed as they were. Where the values are others now, the indexes
-are made anew and the Bloom filter is dropped.
+chunk may have a Bloom filter, a column index and an offset index elsewhere in the file. They
+are copied where the values stayed as they were. Where the values are new, the indexes are made
+anew and the Bloom filter is dropped. The writer and ``add_norms`` use it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 _MOVING = (ColumnField.DATA_OFFSET, ColumnField.INDEX_OFFSET, ColumnField.DICTIONARY_OFFSET)
 _INDEXES = (ChunkField.COLUMN_INDEX, ChunkField.OFFSET_INDEX)
 """Each followed by the field of its size in bytes."""
+_TOTALS = (
+    (GroupField.TOTAL_BYTES, ColumnField.UNCOMPRESSED_BYTES),
+    (GroupField.COMPRESSED_BYTES, ColumnField.COMPRESSED_BYTES),
+)
+"""The fields of a RowGroup that add up a field of its columns."""
 _BLOOM_HEADER_BYTES = 256
 
 
@@ -68,39 +73,68 @@ def moved_group(
 
     Parameters
     ----------
-    columns
+    group : RowGroup
+        The row group of the source.
+    columns : mapping of int to Struct
         Its new ColumnChunks, by leaf.
-    replaced
-        The leaves whose values are others now.
+    replaced : set of int
+        The leaves whose values are new.
+    shift : int
+        How many bytes later it begins.
     """
-    moved = dict(group.struct)
-    moved[GroupField.COLUMNS] = LIST, Items(STRUCT, [columns[i] for i in sorted(columns)])
-    for total, part in (
-        (GroupField.TOTAL_BYTES, ColumnField.UNCOMPRESSED_BYTES),
-        (GroupField.COMPRESSED_BYTES, ColumnField.COMPRESSED_BYTES),
-    ):
-        if total in moved:
-            growth = sum(_growth(chunk, columns[chunk.leaf], part) for chunk in group.chunks)
-            moved[total] = I64, max(0, moved[total][1] + growth)
+    moved = with_columns(
+        group.struct,
+        [columns[leaf] for leaf in sorted(columns)],
+        [(chunk.metadata, columns[chunk.leaf]) for chunk in group.chunks],
+    )
     if offset := integer(moved, GroupField.OFFSET, 0):
         moved[GroupField.OFFSET] = I64, max(0, offset + shift)
     return _with_true_order(moved, replaced)
 
 
+def with_columns(
+    group: Struct, columns: list[Struct], changes: Sequence[tuple[Struct, Struct]]
+) -> Struct:
+    """Return the RowGroup with other columns, and its totals in bytes changed accordingly.
+
+    Parameters
+    ----------
+    group : Struct
+        The RowGroup.
+    columns : list of Struct
+        All of its ColumnChunks.
+    changes : sequence of (Struct, Struct)
+        The ColumnMetaData before and the ColumnChunk after of each that changed; ``{}`` before
+        of one that is new.
+    """
+    changed = {**group, GroupField.COLUMNS: (LIST, Items(STRUCT, columns))}
+    for total, part in _TOTALS:
+        if total in changed:
+            growth = sum(
+                integer(structure(after, ChunkField.METADATA), part)
+                - (integer(before, part) if before else 0)
+                for before, after in changes
+            )
+            changed[total] = I64, max(0, integer(changed, total) + growth)
+    return changed
+
+
 @dataclass(frozen=True)
-class _Annex:
-    """A Bloom filter, column index or offset index.
+class _ChunkIndex:
+    """A Bloom filter, column index or offset index of a column chunk.
 
     Attributes
     ----------
     offset, size
         Where it is in the source.
     field_id
-        Of the field that says where it is, in ``owner``.
+        The field of ``owner`` that holds its offset.
+    owner
+        The struct that is to hold its new offset.
     shift
         How far the pages moved that an offset index points to.
-    index
-        What it is now; ``None`` for what it was.
+    encoded
+        Its new bytes; ``None`` where those of the source are copied.
     """
 
     offset: int
@@ -108,35 +142,37 @@ class _Annex:
     field_id: int
     owner: Struct
     shift: int = 0
-    index: bytes | None = None
+    encoded: bytes | None = None
 
 
-class Annexes:
+class ChunkIndexes:
     """The Bloom filters and page indexes of all chunks, to be written after the last one."""
 
     def __init__(self) -> None:
-        self._found: list[_Annex] = []
+        self._indexes: list[_ChunkIndex] = []
 
     def add(self, chunk: Chunk, moved: Struct, start: int) -> None:
-        """Remember the indexes of a chunk. ``moved`` is changed when they are written."""
+        """Add the indexes of a chunk that was copied. ``moved`` is changed in :meth:`write`."""
         for field_id in _INDEXES:
             if field_id in moved:
-                place = integer(moved, field_id), integer(moved, field_id + 1)
-                self._found.append(_Annex(*place, field_id, moved, start - chunk.start))
+                offset, size = integer(moved, field_id), integer(moved, field_id + 1)
+                shift = start - chunk.start
+                self._indexes.append(_ChunkIndex(offset, size, field_id, moved, shift))
         metadata = structure(moved, ChunkField.METADATA)
         if offset := integer(metadata, ColumnField.BLOOM, 0):
             size = integer(metadata, ColumnField.BLOOM_BYTES, 0)
-            self._found.append(_Annex(offset, size, ColumnField.BLOOM, metadata))
+            self._indexes.append(_ChunkIndex(offset, size, ColumnField.BLOOM, metadata))
 
-    def add_index(self, replaced: Struct, start: int, pages: Sequence[IndexedPage]) -> None:
-        """Make anew the indexes that a chunk had, or drop them where that can't be."""
+    def add_new(self, replaced: Struct, start: int, pages: Sequence[IndexedPage]) -> None:
+        """Make the indexes of a chunk anew, or drop those that can't be made."""
         new = column_index(pages), offset_index(pages, start)
-        for field_id, index in zip(_INDEXES, new, strict=True):
+        for field_id, encoded in zip(_INDEXES, new, strict=True):
             if field_id not in replaced:
                 continue
-            if pages and index is not None:
+            if pages and encoded is not None:
                 offset = integer(replaced, field_id)
-                self._found.append(_Annex(offset, 0, field_id, replaced, index=index))
+                index = _ChunkIndex(offset, 0, field_id, replaced, encoded=encoded)
+                self._indexes.append(index)
             else:
                 for stale in (field_id, field_id + 1):
                     replaced.pop(stale, None)
@@ -144,26 +180,21 @@ class Annexes:
     def write(self, source: BinaryIO, destination: BinaryIO) -> None:
         """Append them to ``destination``, in the order that they have in ``source``."""
         source_bytes = source.seek(0, os.SEEK_END)
-        for annex in sorted(self._found, key=lambda annex: (annex.offset, annex.field_id)):
-            size = annex.size
-            if annex.field_id == ColumnField.BLOOM:
-                size = size or _bloom_bytes(source, annex.offset)
-            if annex.offset + size > source_bytes:
+        for index in sorted(self._indexes, key=lambda index: (index.offset, index.field_id)):
+            size = index.size
+            if index.field_id == ColumnField.BLOOM:
+                size = size or _bloom_bytes(source, index.offset)
+            if index.offset + size > source_bytes:
                 raise ValueError("a page index or Bloom filter lies outside the file")
-            annex.owner[annex.field_id] = I64, destination.tell()
-            index = annex.index
-            if index is None and annex.field_id == ChunkField.OFFSET_INDEX:
-                index = _shifted_index(source, annex.offset, size, annex.shift)
-            if index is None:
-                copy_bytes(source, annex.offset, annex.offset + size, destination)
+            index.owner[index.field_id] = I64, destination.tell()
+            encoded = index.encoded
+            if encoded is None and index.field_id == ChunkField.OFFSET_INDEX:
+                encoded = _shifted_index(source, index.offset, size, index.shift)
+            if encoded is None:
+                copy_bytes(source, index.offset, index.offset + size, destination)
             else:
-                annex.owner[annex.field_id + 1] = I32, len(index)
-                destination.write(index)
-
-
-def _growth(chunk: Chunk, column: Struct, field_id: int) -> int:
-    metadata = structure(column, ChunkField.METADATA)
-    return integer(metadata, field_id) - integer(chunk.metadata, field_id)
+                index.owner[index.field_id + 1] = I32, len(encoded)
+                destination.write(encoded)
 
 
 def _with_true_order(group: Struct, replaced: set[int]) -> Struct:

@@ -1,9 +1,9 @@
 """The file's metadata for columns that get another dtype or length.
 
-Three places name them: the leaf of the Parquet schema; Arrow's own schema, which Arrow's
+Three parts of the file name them: the leaf of the Parquet schema; the Arrow schema that Arrow's
 writers put into the key-value metadata; and what pandas, Hugging Face, Spark, Avro and Iceberg
-put beside it. Only those words change: names, field ids, nullability and the shape of the tree
-stay.
+put beside it. Only these dtypes and lengths change: names, field ids, nullability and the shape
+of the tree stay. Writers and ``summary`` use it.
 """
 
 from __future__ import annotations

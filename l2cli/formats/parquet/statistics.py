@@ -1,4 +1,4 @@
-"""Statistics of floating-point values: made, and merged.
+"""The Statistics of floating-point values: made, and merged, for column chunks and pages.
 
 NaN and null have no part in the bounds. A bound of zero is -0.0 where it is the least and 0.0
 where it is the greatest, as the format wants it.
@@ -40,22 +40,23 @@ def statistics_of(numbers: Array) -> Struct:
     }
 
 
-def merged_statistics(one: Struct, other: Struct) -> Struct:
+def merged_statistics(first: Struct, second: Struct) -> Struct:
     """Return the Statistics of the values of both."""
+    both = first, second
     merged: Struct = {}
     choices: tuple[tuple[int, Callable[..., bytes]], ...] = (
         *((_MAX, max), (_MIN, min)),
         *((_MAX_VALUE, max), (_MIN_VALUE, min)),
     )
     for field_id, choose in choices:
-        bounds = [each[field_id][1] for each in (one, other) if field_id in each]
+        bounds = [part[field_id][1] for part in both if field_id in part]
         if bounds:
             merged[field_id] = BINARY, choose(bounds, key=order_of)
-    if _NULL_COUNT in one and _NULL_COUNT in other:
-        merged[_NULL_COUNT] = I64, one[_NULL_COUNT][1] + other[_NULL_COUNT][1]
+    if all(_NULL_COUNT in part for part in both):
+        merged[_NULL_COUNT] = I64, sum(part[_NULL_COUNT][1] for part in both)
     for field_id, bound in ((_MAX_EXACT, _MAX_VALUE), (_MIN_EXACT, _MIN_VALUE)):
-        if bound in merged and any(field_id in each for each in (one, other)):
-            exact = all(each.get(field_id, (0, bound not in each))[1] for each in (one, other))
+        if bound in merged and any(field_id in part for part in both):
+            exact = all(part.get(field_id, (0, bound not in part))[1] for part in both)
             merged[field_id] = (TRUE, True) if exact else (FALSE, False)
     return dict(sorted(merged.items()))
 

@@ -20,6 +20,7 @@ from l2cli.formats.parquet.footer import (
     FileField,
     Footer,
     GroupField,
+    footer_bytes,
     integer,
     raw_footer,
     values,
@@ -67,13 +68,13 @@ def rewrite_summary(source: Path, target: Path, files: Sequence[Path]) -> None:
     with as_format_error(source):
         struct = _read(source)
         names = list(dict.fromkeys(map(_file_name, _groups(struct))))
-        metadata = _with_types(struct, source, files)
+        metadata = _with_types(struct, files)
         if names:
             footers = dict(zip(names, map(_footer, files), strict=True))
             groups = [_located(*pair) for pair in _new_groups(struct, footers)]
             metadata[FileField.ROW_GROUPS] = LIST, Items(STRUCT, groups)
             metadata[FileField.NUM_ROWS] = struct[FileField.NUM_ROWS]
-        target.write_bytes(_file_of(dict(sorted(metadata.items()))))
+        target.write_bytes(MAGIC + footer_bytes(dict(sorted(metadata.items()))))
 
 
 def _read(path: Path) -> Struct:
@@ -124,15 +125,17 @@ def _located(group: Struct, name: str) -> Struct:
     return {**group, GroupField.COLUMNS: (LIST, Items(STRUCT, columns))}
 
 
-def _with_types(struct: Struct, source: Path, files: Sequence[Path]) -> Struct:
+def _with_types(struct: Struct, files: Sequence[Path]) -> Struct:
     """Return the metadata without row groups, with the types that the columns have in files."""
     rest = {i: value for i, value in struct.items() if i != FileField.ROW_GROUPS}
     bare = {**rest, FileField.NUM_ROWS: (I64, 0), FileField.ROW_GROUPS: (LIST, Items(STRUCT, []))}
     footer = Footer(dict(sorted(bare.items())), 0, len(MAGIC))
-    schema = pq.read_schema(pa.BufferReader(_file_of(footer.struct)))
+    schema = pq.read_schema(pa.BufferReader(MAGIC + footer_bytes(footer.struct)))
     columns = single_columns(footer, schema)
-    types = _common_types(files, [each.spec.name for each in columns])
-    changes = [_change(each, types[each.spec.name]) for each in columns if each.spec.name in types]
+    types = _common_types(files, [column.spec.name for column in columns])
+    changes = [
+        _change(column, types[column.spec.name]) for column in columns if column.spec.name in types
+    ]
     return dict(changed_metadata(footer, [change for change in changes if change is not None]))
 
 
@@ -142,11 +145,11 @@ def _common_types(files: Sequence[Path], names: Sequence[str]) -> Types:
     for path in files:
         with as_format_error(path):
             places = places_of(pq.read_schema(path))
-        own = {place.name: place.field.type for place in places}
-        for name in set(names).intersection(own):
-            found = own[name]
-            if types.setdefault(name, found) != found:
-                raise ValueError(f"'{name}' is {found} in {path} and {types[name]} in others")
+        file_types = {place.name: place.field.type for place in places}
+        for name in set(names).intersection(file_types):
+            file_type = file_types[name]
+            if types.setdefault(name, file_type) != file_type:
+                raise ValueError(f"'{name}' is {file_type} in {path} and {types[name]} in others")
     return types
 
 
@@ -163,8 +166,3 @@ def _dtype(arrow_type: ArrowType) -> str:
     while is_list(arrow_type):
         arrow_type = arrow_type.value_type
     return NUMBERS.get(arrow_type, "")
-
-
-def _file_of(struct: Struct) -> bytes:
-    raw = thrift.encode(struct)
-    return MAGIC + raw + len(raw).to_bytes(4, "little") + MAGIC

@@ -1,11 +1,11 @@
-"""Thrift's compact protocol, without a schema and without loss.
+"""Thrift's compact protocol, decoded and encoded without a schema and without loss.
 
 Parquet keeps its metadata in Thrift structs. A library that knows their fields drops the ones
 that it doesn't know. This codec knows no fields at all: a struct is a mapping from field id to
-``(kind, value)``, and what isn't looked at goes back as it came. Values by kind:
+``(type, value)``, and what isn't changed is encoded to the same bytes. Values by type:
 
 ==========================  ============================================================
-``TRUE``, ``FALSE``         bool (a field's kind is its value; a list's is one of the two)
+``TRUE``, ``FALSE``         bool (a field's type is its value; a list's is one of the two)
 ``BYTE I16 I32 I64``        int
 ``DOUBLE``, ``UUID``        the 8 or 16 bytes
 ``BINARY``                  bytes
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Struct = dict[int, tuple[int, Any]]
-"""Field id to (kind, value), in the order that the fields stand in."""
+"""Field id to (type, value), in the order that the fields stand in."""
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT, UUID = range(1, 14)
 MAX_DEPTH = 32
@@ -36,17 +36,17 @@ MAX_DEPTH = 32
 
 
 class Items(NamedTuple):
-    """A list or a set: the kind of its elements, and the elements."""
+    """A list or a set: the type of its elements, and the elements."""
 
-    kind: int
+    element_type: int
     values: list[Any]
 
 
 class Pairs(NamedTuple):
-    """A map: the kinds of its keys and values, and the pairs."""
+    """A map: the types of its keys and values, and the pairs."""
 
-    key_kind: int
-    value_kind: int
+    key_type: int
+    value_type: int
     pairs: list[tuple[Any, Any]]
 
 
@@ -63,7 +63,7 @@ def decode(buffer: bytes, offset: int = 0) -> tuple[Struct, int]:
     except IndexError as exc:
         raise ValueError("the metadata is cut off") from exc
     except KeyError as exc:
-        raise ValueError(f"the metadata has a value of unknown kind {exc}") from exc
+        raise ValueError(f"the metadata has a value of unknown type {exc}") from exc
 
 
 def encode(struct: Struct) -> bytes:
@@ -106,22 +106,22 @@ def _struct(buffer: bytes, position: int, depth: int) -> tuple[Struct, int]:
     field_id = 0
     while header := buffer[position]:
         position += 1
-        kind = header & 0x0F
+        field_type = header & 0x0F
         if header >> 4:
             field_id += header >> 4
         else:
             field_id, position = _integer(buffer, position, depth)
         if field_id in fields:
             raise ValueError(f"the metadata has field {field_id} twice")
-        if TRUE <= kind <= FALSE:  # a field's bool is in its header
-            fields[field_id] = kind, kind == TRUE
-        elif I16 <= kind <= I64 and buffer[position] < 0x80:  # most by far: save the call
+        if TRUE <= field_type <= FALSE:  # a field's bool is in its header
+            fields[field_id] = field_type, field_type == TRUE
+        elif I16 <= field_type <= I64 and buffer[position] < 0x80:  # most by far: save the call
             value = buffer[position]
             position += 1
-            fields[field_id] = kind, (value >> 1) ^ -(value & 1)
+            fields[field_id] = field_type, (value >> 1) ^ -(value & 1)
         else:
-            value, position = _DECODERS[kind](buffer, position, depth)
-            fields[field_id] = kind, value
+            value, position = _DECODERS[field_type](buffer, position, depth)
+            fields[field_id] = field_type, value
     return fields, position + 1
 
 
@@ -144,18 +144,18 @@ def _binary(buffer: bytes, position: int, _: int) -> tuple[bytes, int]:
 
 def _items(buffer: bytes, position: int, depth: int) -> tuple[Items, int]:
     _check_depth(depth)
-    kind, size = buffer[position] & 0x0F, buffer[position] >> 4
+    element_type, size = buffer[position] & 0x0F, buffer[position] >> 4
     position += 1
     if size == 0x0F:
         size, position = decode_varint(buffer, position)
     _check_size(buffer, position, size)
     if not size:  # an empty list has no elements, so some writers give them no type
-        return Items(kind, []), position
-    decoder, elements = _DECODERS[kind], []
+        return Items(element_type, []), position
+    decoder, elements = _DECODERS[element_type], []
     for _ in range(size):
         element, position = decoder(buffer, position, depth + 1)
         elements.append(element)
-    return Items(kind, elements), position
+    return Items(element_type, elements), position
 
 
 def _pairs(buffer: bytes, position: int, depth: int) -> tuple[Pairs, int]:
@@ -164,14 +164,14 @@ def _pairs(buffer: bytes, position: int, depth: int) -> tuple[Pairs, int]:
     if not size:
         return Pairs(0, 0, []), position
     _check_size(buffer, position, size)
-    key_kind, value_kind = buffer[position] >> 4, buffer[position] & 0x0F
+    key_type, value_type = buffer[position] >> 4, buffer[position] & 0x0F
     position += 1
     pairs = []
     for _ in range(size):
-        key, position = _DECODERS[key_kind](buffer, position, depth + 1)
-        value, position = _DECODERS[value_kind](buffer, position, depth + 1)
+        key, position = _DECODERS[key_type](buffer, position, depth + 1)
+        value, position = _DECODERS[value_type](buffer, position, depth + 1)
         pairs.append((key, value))
-    return Pairs(key_kind, value_kind, pairs), position
+    return Pairs(key_type, value_type, pairs), position
 
 
 def _bool(buffer: bytes, position: int, _: int) -> tuple[bool, int]:
@@ -233,35 +233,35 @@ def _check_depth(depth: int) -> None:
 
 def _encode_struct(struct: Struct, output: bytearray) -> None:
     previous = 0
-    for field_id, (kind, value) in struct.items():
-        if kind <= FALSE:
-            kind = TRUE if value else FALSE
+    for field_id, (field_type, value) in struct.items():
+        if field_type <= FALSE:
+            field_type = TRUE if value else FALSE
         if 0 < field_id - previous <= 0x0F:
-            output.append((field_id - previous) << 4 | kind)
+            output.append((field_id - previous) << 4 | field_type)
         else:
-            output.append(kind)
+            output.append(field_type)
             _encode_integer(field_id, output)
         previous = field_id
-        if kind > FALSE:
-            _encode_value(kind, value, output)
+        if field_type > FALSE:
+            _encode_value(field_type, value, output)
     output.append(0)
 
 
-def _encode_value(kind: int, value: Any, output: bytearray) -> None:
-    if I16 <= kind <= I64:
+def _encode_value(value_type: int, value: Any, output: bytearray) -> None:
+    if I16 <= value_type <= I64:
         _encode_integer(value, output)
-    elif kind == BINARY:
+    elif value_type == BINARY:
         encode_varint(len(value), output)
         output += value
-    elif kind == STRUCT:
+    elif value_type == STRUCT:
         _encode_struct(value, output)
-    elif kind in (LIST, SET):
+    elif value_type in (LIST, SET):
         _encode_items(value, output)
-    elif kind == MAP:
+    elif value_type == MAP:
         _encode_pairs(value, output)
-    elif kind in (DOUBLE, UUID):
+    elif value_type in (DOUBLE, UUID):
         output += value
-    elif kind == BYTE:
+    elif value_type == BYTE:
         output.append(value & 0xFF)
     else:
         output.append(TRUE if value else FALSE)
@@ -269,20 +269,20 @@ def _encode_value(kind: int, value: Any, output: bytearray) -> None:
 
 def _encode_items(items: Items, output: bytearray) -> None:
     size = len(items.values)
-    output.append(min(size, 0x0F) << 4 | items.kind)
+    output.append(min(size, 0x0F) << 4 | items.element_type)
     if size >= 0x0F:
         encode_varint(size, output)
     for value in items.values:
-        _encode_value(items.kind, value, output)
+        _encode_value(items.element_type, value, output)
 
 
 def _encode_pairs(pairs: Pairs, output: bytearray) -> None:
     encode_varint(len(pairs.pairs), output)
     if pairs.pairs:
-        output.append(pairs.key_kind << 4 | pairs.value_kind)
+        output.append(pairs.key_type << 4 | pairs.value_type)
     for key, value in pairs.pairs:
-        _encode_value(pairs.key_kind, key, output)
-        _encode_value(pairs.value_kind, value, output)
+        _encode_value(pairs.key_type, key, output)
+        _encode_value(pairs.value_type, value, output)
 
 
 def _encode_integer(value: int, output: bytearray) -> None:

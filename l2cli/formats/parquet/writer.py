@@ -1,9 +1,10 @@
-"""Writing a Parquet file like another one, except for the rows of some columns.
+"""Writing a Parquet file from a source as its template, with new rows in some columns.
 
 The writer goes through the source row group by row group and, in it, chunk by chunk as they
-lie in the file. A batch moves it forward to the chunk that the batch belongs to; what lies
-before is copied. The columns of a wide table come interleaved and lie one after the other, so
-their pages wait in a temporary file until the row group's other columns are in place.
+lie in the file. A batch moves it forward to the chunk that the batch belongs to; the chunks
+before are copied. The columns of a wide table come interleaved and have to lie one after the
+other, so their pages wait in a temporary file until the row group's other columns are written.
+Only the reader makes a writer.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ import pyarrow as pa
 
 from l2cli.errors import DestinationError
 from l2cli.formats.base import Writer
-from l2cli.formats.parquet import thrift
-from l2cli.formats.parquet.dense.encode import encode_rows, is_plain
-from l2cli.formats.parquet.encode import ChunkMetadata, Style, encode
-from l2cli.formats.parquet.footer import MAGIC, Chunk, FileField, Footer, RowGroup
+from l2cli.formats.parquet.chunk_metadata import ChunkMetadata
+from l2cli.formats.parquet.encode import encode
+from l2cli.formats.parquet.footer import MAGIC, Chunk, FileField, Footer, RowGroup, footer_bytes
 from l2cli.formats.parquet.pages import copy_bytes, copy_chunk
-from l2cli.formats.parquet.relocate import Annexes, moved_chunk, moved_group, replaced_chunk
+from l2cli.formats.parquet.relocate import ChunkIndexes, moved_chunk, moved_group, replaced_chunk
 from l2cli.formats.parquet.schema import changed_metadata
 from l2cli.formats.parquet.thrift import LIST, STRUCT, Items, Struct
+from l2cli.formats.parquet.writer_properties import WriterProperties
 from l2cli.formats.tabular.errors import as_format_error
 from l2cli.formats.tabular.schema import change_to
 from l2cli.formats.tabular.structs import inside_structs, window_of
 from l2cli.formats.tabular.types import storage_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.formats.parquet.columns import Columns
-    from l2cli.formats.parquet.encode import Encoded
+    from l2cli.formats.parquet.section import PieceContext
     from l2cli.formats.tabular.rows import Piece, Window
     from l2cli.formats.tabular.schema import Change
 
@@ -47,12 +48,42 @@ Array = np.ndarray[Any, Any]
 
 @dataclass
 class _NewChunk:
-    """A column chunk being encoded: where it begins, its metadata and rows, where pages wait."""
+    """A column chunk that is being encoded.
+
+    Attributes
+    ----------
+    start
+        The offset of its first page, in the file or in the temporary one.
+    ranges
+        The offset and the size of each run of its pages.
+    """
 
     start: int
     metadata: ChunkMetadata = field(default_factory=ChunkMetadata)
     num_rows: int = 0
-    extents: list[tuple[int, int]] = field(default_factory=list)
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass
+class _NewGroup:
+    """A row group that is being written.
+
+    Attributes
+    ----------
+    start
+        Where it begins.
+    columns
+        The new ColumnChunk of each leaf that is complete.
+    chunks
+        The chunks that are being encoded, by leaf.
+    properties
+        How the chunks of the source were written, by leaf.
+    """
+
+    start: int
+    columns: dict[int, Struct] = field(default_factory=dict)
+    chunks: dict[int, _NewChunk] = field(default_factory=dict)
+    properties: dict[int, WriterProperties] = field(default_factory=dict)
 
 
 class ParquetWriter(Writer):
@@ -60,14 +91,16 @@ class ParquetWriter(Writer):
 
     Parameters
     ----------
-    source
-        The file that it is to be like.
-    footer
-        The metadata of that.
-    path
+    source : Path
+        The file that is the template.
+    footer : Footer
+        The metadata of the source.
+    path : Path
         Where to write.
-    outputs
+    outputs : sequence of (Columns, ArraySpec)
         The columns whose rows will come, and what they are to become.
+    dense : bool, default True
+        Whether to encode dense rows without pyarrow.
 
     Raises
     ------
@@ -81,33 +114,39 @@ class ParquetWriter(Writer):
         footer: Footer,
         path: Path,
         outputs: Sequence[tuple[Columns, ArraySpec]],
+        *,
+        dense: bool = True,
     ) -> None:
         changes = [change_to(columns, output, "Parquet") for columns, output in outputs]
         self._source_path = source
         self._footer = footer
+        self._dense = dense
         self._changes = {change.columns.spec.name: change for change in changes}
         self._by_leaf = {leaf: change for change in changes for leaf in change.columns.leaves}
         with ExitStack() as stack, as_format_error(source):
             self._metadata = changed_metadata(footer, changes)
-            # A handle of its own: the reader may be reading in another thread.
+            # Opened again, because the reader may be reading in another thread.
             self._source: BinaryIO = stack.enter_context(source.open("rb"))
             self._file: BinaryIO = stack.enter_context(path.open("wb"))
-            self._spool: Any = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+            self._pages: Any = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
             self._file.write(MAGIC)
             self._resources = stack.pop_all()
         self._groups: list[Struct] = []
-        self._indexes = Annexes()
+        self._indexes = ChunkIndexes()
         self._results: list[Array] = []
-        self._start_group()
+        self._new = _NewGroup(self._file.tell())
 
     def write(self, batch: Batch) -> None:
-        number, piece = batch.context
+        """Keep the rows of a batch until their window is complete, then encode and write it."""
+        context: PieceContext = batch.context
+        piece = context.piece
         rows = batch.rows.reshape(len(batch.rows), math.prod(batch.rows.shape[1:]))
         change = self._changes[batch.array.name]
         self._collect(piece, rows, change.dtype)
         if piece.is_last:
             leaves = change.columns.leaves
-            while (len(self._groups), self._chunk.leaf in leaves) != (number, True):
+            position = context.group_number, True
+            while (len(self._groups), self._chunk.leaf in leaves) != position:
                 self._complete_chunk()
             self._append(change, piece.window, self._results)
             self._results = []
@@ -119,8 +158,7 @@ class ParquetWriter(Writer):
         with as_format_error(self._source_path):
             self._indexes.write(self._source, self._file)
         groups = LIST, Items(STRUCT, self._groups)
-        raw = thrift.encode({**self._metadata, FileField.ROW_GROUPS: groups})
-        self._file.write(raw + len(raw).to_bytes(4, "little") + MAGIC)
+        self._file.write(footer_bytes({**self._metadata, FileField.ROW_GROUPS: groups}))
         self.close()
 
     def close(self) -> None:
@@ -133,10 +171,10 @@ class ParquetWriter(Writer):
 
     @property
     def _chunk(self) -> Chunk:
-        return self._group.chunks[len(self._moved)]
+        return self._group.chunks[len(self._new.columns)]
 
     def _collect(self, piece: Piece, rows: Array, dtype: str) -> None:
-        """Put rows beside the others of their window, which are written together."""
+        """Put the rows of a piece into the results of its window, which is written as a whole."""
         if piece.start == 0 and piece.stop == len(piece.window.parts[piece.part].index):
             self._results.append(rows)
             return
@@ -146,56 +184,38 @@ class ParquetWriter(Writer):
         self._results[-1][piece.start : piece.stop] = rows
 
     def _append(self, change: Change[Columns], window: Window, results: list[Array]) -> None:
-        """Encode a window and append the pages to the file, or to the spool."""
-        output = self._spool if change.columns.is_wide else self._file
+        """Encode a window and append the pages to the file, or to those that wait."""
+        output = self._pages if change.columns.is_wide else self._file
+        leaves = change.columns.leaves
+        properties = [self._properties_of(leaf) for leaf in leaves]
         with as_format_error(self._source_path):
-            encoded = self._encoded(change, window, results)
-        for leaf, part in encoded:
-            new = self._new.setdefault(leaf, _NewChunk(output.tell()))
-            new.metadata.add(part)
-            new.extents.append((output.tell(), part.num_bytes))
-            output.writelines(part.pages)
-        for leaf in change.columns.leaves:
-            self._new[leaf].num_rows += window.num_rows
+            encoded = encode(window, results, change, properties, self._footer, dense=self._dense)
+        for leaf, pages in encoded:
+            new = self._new.chunks.setdefault(leaf, _NewChunk(output.tell()))
+            new.metadata.add(pages)
+            new.ranges.append((output.tell(), pages.num_bytes))
+            output.writelines(pages.pages)
+        for leaf in leaves:
+            self._new.chunks[leaf].num_rows += window.num_rows
 
-    def _encoded(
-        self, change: Change[Columns], window: Window, results: list[Array]
-    ) -> Iterable[tuple[int, Encoded]]:
-        """Return the pages of a window and the leaf of each."""
-        columns = change.columns
-        styles = [self._style(leaf) for leaf in columns.leaves]
-        if window.is_dense and is_plain(results[0], styles[0]):
-            rows = np.ascontiguousarray(results[0], change.dtype)
-            (leaf,) = columns.leaves
-            level, _ = self._footer.leaves[leaf].levels
-            return ((leaf, page) for page in encode_rows(rows, level, styles[0]))
-        arrays = window.rebuild(results, change.dtype, change.length)
-        return zip(columns.leaves, encode(arrays, columns.places, styles), strict=True)
-
-    def _style(self, leaf: int) -> Style:
-        if leaf not in self._styles:
+    def _properties_of(self, leaf: int) -> WriterProperties:
+        """Return how the chunk of a leaf in this row group of the source was written."""
+        properties = self._new.properties
+        if leaf not in properties:
             chunk = self._footer.chunks_of[leaf][len(self._groups)]
-            self._styles[leaf] = Style.of(self._source, chunk)
-        return self._styles[leaf]
-
-    def _start_group(self) -> None:
-        self._moved: dict[int, Struct] = {}
-        self._new: dict[int, _NewChunk] = {}
-        self._styles: dict[int, Style] = {}
-        self._group_start = self._file.tell()
-        self._spool.seek(0)
-        self._spool.truncate()
+            properties[leaf] = WriterProperties.of(self._source, chunk)
+        return properties[leaf]
 
     def _complete_chunk(self) -> None:
-        """Bring the next chunk of the row group to its end, and the row group after the last."""
+        """Write what remains of the next chunk; after the last chunk, complete the row group."""
         if self._group.chunks:
             chunk = self._chunk
             change = self._by_leaf.get(chunk.leaf)
             if change is None:
-                self._moved[chunk.leaf] = self._copied(chunk)
+                self._new.columns[chunk.leaf] = self._copied(chunk)
             else:
-                self._moved[chunk.leaf] = self._replaced(chunk, change)
-        if len(self._moved) == len(self._group.chunks):
+                self._new.columns[chunk.leaf] = self._replaced(chunk, change)
+        if len(self._new.columns) == len(self._group.chunks):
             self._complete_group()
 
     def _copied(self, chunk: Chunk) -> Struct:
@@ -207,10 +227,10 @@ class ParquetWriter(Writer):
         return moved
 
     def _replaced(self, chunk: Chunk, change: Change[Columns]) -> Struct:
-        if chunk.leaf not in self._new:
+        if chunk.leaf not in self._new.chunks:
             window = _empty_window(change.columns)
             self._append(change, window, [part.rows for part in window.parts])
-        new = self._new[chunk.leaf]
+        new = self._new.chunks[chunk.leaf]
         if new.num_rows != self._group.num_rows:
             raise DestinationError(
                 f"{new.num_rows} of {self._group.num_rows} rows of "
@@ -219,21 +239,23 @@ class ParquetWriter(Writer):
         start = new.start
         if change.columns.is_wide:
             start = self._file.tell()
-            for offset, size in new.extents:
-                copy_bytes(self._spool, offset, offset + size, self._file)
+            for offset, size in new.ranges:
+                copy_bytes(self._pages, offset, offset + size, self._file)
         with as_format_error(self._source_path):
-            replaced = replaced_chunk(chunk, new.metadata.in_place_of(chunk, start), start)
-            self._indexes.add_index(replaced, start, new.metadata.indexed)
+            replaced = replaced_chunk(chunk, new.metadata.replacing(chunk, start), start)
+            self._indexes.add_new(replaced, start, new.metadata.indexed)
         return replaced
 
     def _complete_group(self) -> None:
         group = self._group
-        first = next((chunk.start for chunk in group.chunks if chunk.size), self._group_start)
-        shift = self._group_start - first
+        first = next((chunk.start for chunk in group.chunks if chunk.size), self._new.start)
+        shift = self._new.start - first
         with as_format_error(self._source_path):
-            moved = moved_group(group, self._moved, set(self._by_leaf), shift)
+            moved = moved_group(group, self._new.columns, set(self._by_leaf), shift)
         self._groups.append(moved)
-        self._start_group()
+        self._new = _NewGroup(self._file.tell())
+        self._pages.seek(0)
+        self._pages.truncate()
 
 
 def _empty_window(columns: Columns) -> Window:

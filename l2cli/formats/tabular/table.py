@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from l2cli.errors import FormatError
+from l2cli.formats.base import Reader
 from l2cli.formats.create import NewFileWriter
 from l2cli.formats.errors import one_line
 from l2cli.formats.tabular.rows import bitmap_of, primitive_array
@@ -33,6 +34,14 @@ class Table:
 
     schema: ArrowSchema
     batches: Iterator[RecordBatch]
+
+
+class TableReader(Reader):
+    """A reader of a container that holds one table."""
+
+    @abstractmethod
+    def table(self) -> Table:
+        """Return everything, to be written in another format."""
 
 
 class TableSink(ABC):
@@ -76,16 +85,18 @@ class NewTableWriter(NewFileWriter):
 
     @classmethod
     def refusal(cls, output: ArraySpec) -> str:
+        """Return why a table can't hold an array; empty where it can."""
         if output.dtype not in ARROW_TYPES:
             return f"{cls.format_name} can't hold {output.dtype}; use --dtype float16 or float32"
         if len(output.shape) > 2:
             return (
                 f"{cls.format_name} holds rows of numbers, not {len(output.shape)} axes; "
-                "convert to npy, npz or HDF5"
+                "convert to a format of arrays, such as HDF5"
             )
         return ""
 
     def write(self, batch: Batch) -> None:
+        """Write the rows of a batch, in the order of the reader's batches."""
         self.check(batch)
         rows, valid = _with_null_rows(batch)
         flat = primitive_array(rows.reshape(-1), None)
@@ -98,10 +109,12 @@ class NewTableWriter(NewFileWriter):
             self._sink.write(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def finish(self) -> None:
+        """Write what remains and close."""
         self._sink.finish()
         self.close()
 
     def close(self) -> None:
+        """Close the file."""
         self._sink.close()
 
 

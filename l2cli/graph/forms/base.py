@@ -13,7 +13,7 @@ from l2cli.filesystem.atomic import check_destination
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from l2cli.arguments import Axis
+    from l2cli.graph.arguments import Axis
 
 
 class Form(ABC):

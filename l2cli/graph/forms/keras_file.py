@@ -12,7 +12,7 @@ from l2cli.graph.forms.base import Form
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from l2cli.arguments import Axis
+    from l2cli.graph.arguments import Axis
 
 
 class KerasFile(Form):

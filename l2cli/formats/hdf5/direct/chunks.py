@@ -1,4 +1,7 @@
-"""A dataset whose chunks HDF5 only stores: they are decoded and encoded here, several at once."""
+"""Chunked datasets whose chunks are decoded and encoded here, several at once.
+
+HDF5 only reads and writes the stored bytes. ``direct/open.py`` is the only caller.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from h5py import h5d, h5i
 
-# h5py's own lock. It doesn't take it for raw chunks before 3.16, and HDF5 crashes without.
+# h5py's lock. Before 3.16 h5py doesn't take it for raw chunks, and without it HDF5 crashes.
 from h5py._objects import phil
 
 from l2cli.filesystem.byte_ranges import empty_rows
 from l2cli.formats.hdf5.direct.codec import Codec, codec_of
-from l2cli.formats.hdf5.grid import chunk_boxes, grid, has_edges, last_corner, stored_chunks
-from l2cli.formats.hdf5.storage import free_chunks, is_sparse
+from l2cli.formats.hdf5.grid import (
+    chunk_hyperslabs,
+    grid,
+    has_edges,
+    last_chunk_offset,
+    stored_chunks,
+)
+from l2cli.formats.hdf5.storage import free_chunks, has_unallocated_chunks
 from l2cli.runtime.processors import num_processors
 
 if TYPE_CHECKING:
@@ -26,33 +35,36 @@ if TYPE_CHECKING:
     Block = tuple[Rows, list[Future[None]]]
 
 _MOST_AHEAD_BYTES = 32 * 2**20
-"""What is decoded before it is asked for, and what is encoded while more is read."""
+"""The most that is decoded in advance, and that waits while it is encoded."""
 
 _MOST_BAND_BYTES = 64 * 2**20
-"""Of chunks side by side. Where they are longer, HDF5 takes less memory than we would."""
+"""The largest row of chunks. Of larger ones HDF5 needs less memory."""
 
 
-def bypass_of(dataset: h5d.DatasetID) -> Codec | None:
-    """Return the codec to read ``dataset`` with, past HDF5's filters, if that can be done."""
+def codec_to_read(dataset: h5d.DatasetID) -> Codec | None:
+    """Return the codec to read ``dataset`` with; ``None`` where HDF5 has to read it."""
     codec = codec_of(dataset)
-    if codec is None or 0 in dataset.shape or is_sparse(dataset):
+    if codec is None or 0 in dataset.shape or has_unallocated_chunks(dataset):
         return None
     is_small = math.prod(grid(dataset)[1:]) * codec.num_bytes <= _MOST_BAND_BYTES
-    return codec if is_small and not _has_plain_edges(dataset, codec) else None
+    return codec if is_small and not _has_unfiltered_edges(dataset, codec) else None
 
 
-def chunk_spans(dataset: h5d.DatasetID) -> list[tuple[int, int]]:
+def chunk_ranges(dataset: h5d.DatasetID) -> list[tuple[int, int]]:
     """Return where the chunks that will be freed begin and end, in bytes; runs of them as one."""
     # Older HDF5 counts from the end of the user block, and newer from the file's beginning.
-    if bypass_of(dataset) is None or h5i.get_file_id(dataset).get_create_plist().get_userblock():
+    if (
+        codec_to_read(dataset) is None
+        or h5i.get_file_id(dataset).get_create_plist().get_userblock()
+    ):
         return []
-    spans: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     for start, size in sorted(stored_chunks(dataset).values()):
-        if spans and spans[-1][1] == start:
-            spans[-1] = spans[-1][0], start + size
+        if ranges and ranges[-1][1] == start:
+            ranges[-1] = ranges[-1][0], start + size
         else:
-            spans.append((start, start + size))
-    return spans
+            ranges.append((start, start + size))
+    return ranges
 
 
 class ChunkReader:
@@ -61,7 +73,7 @@ class ChunkReader:
     Parameters
     ----------
     codec
-        From :func:`bypass_of`.
+        From :func:`codec_to_read`.
     batch_rows
         How many rows will be read at a time.
     pool
@@ -102,14 +114,14 @@ class ChunkReader:
         rows = empty_rows(shape, self._stored.newbyteorder("="))
         target = _in_file_order(rows, self._stored)
         decoding = [
-            self._pool.submit(self._decode, corner, target[box])
-            for corner, box in chunk_boxes(self._codec.chunk, start, shape)
+            self._pool.submit(self._decode, chunk_offset, target[hyperslab])
+            for chunk_offset, hyperslab in chunk_hyperslabs(self._codec.chunk, start, shape)
         ]
         return rows, decoding
 
-    def _decode(self, corner: tuple[int, ...], target: Bytes) -> None:
+    def _decode(self, chunk_offset: tuple[int, ...], target: Bytes) -> None:
         with phil:
-            skipped, stored = self._dataset.read_direct_chunk(corner)
+            skipped, stored = self._dataset.read_direct_chunk(chunk_offset)
         chunk = self._codec.decode(stored, skipped)[tuple(map(slice, target.shape))]
         for index in range(self._codec.itemsize):
             target[..., index] = chunk[..., index]
@@ -157,8 +169,9 @@ class ChunkWriter:
         num_rows = stop - self._next
         source = _in_file_order(rows, self._stored)
         shape = (num_rows, *rows.shape[1:])
-        for corner, box in chunk_boxes(self._codec.chunk, self._next, shape):
-            self._encoding.append((corner, self._pool.submit(self._encoded, source[box])))
+        for chunk_offset, hyperslab in chunk_hyperslabs(self._codec.chunk, self._next, shape):
+            encoded = self._pool.submit(self._encoded, source[hyperslab])
+            self._encoding.append((chunk_offset, encoded))
             self._store(_num_ahead(self._codec))
         self._waiting = [rows[num_rows:]] if num_rows < len(rows) else []
         self._next = stop
@@ -166,7 +179,7 @@ class ChunkWriter:
     def _encoded(self, chunk: Bytes) -> tuple[bytes, int]:
         whole = (*self._codec.chunk, self._codec.itemsize)
         if chunk.shape != whole:
-            # What lies beyond the dataset comes into sight where it grows.
+            # The part beyond the dataset becomes visible if the dataset is extended.
             padded = np.empty(whole, np.uint8)
             padded[...] = self._fill
             padded[tuple(map(slice, chunk.shape))] = chunk
@@ -176,10 +189,10 @@ class ChunkWriter:
     def _store(self, most: int) -> None:
         """Write the oldest chunks, until there are at most ``most`` left."""
         while len(self._encoding) > most:
-            corner, encoded = self._encoding.popleft()
+            chunk_offset, encoded = self._encoding.popleft()
             stored, skipped = encoded.result()
             with phil:
-                self._dataset.write_direct_chunk(corner, stored, skipped)
+                self._dataset.write_direct_chunk(chunk_offset, stored, skipped)
 
 
 def _num_ahead(codec: Codec) -> int:
@@ -187,7 +200,7 @@ def _num_ahead(codec: Codec) -> int:
     return min(2 * num_processors(), _MOST_AHEAD_BYTES // codec.num_bytes)
 
 
-def _has_plain_edges(dataset: h5d.DatasetID, codec: Codec) -> bool:
+def _has_unfiltered_edges(dataset: h5d.DatasetID, codec: Codec) -> bool:
     """Return whether chunks that reach beyond the dataset are stored without filters.
 
     Such is an option of files for HDF5 1.10 and later, that can't be asked for.
@@ -195,7 +208,7 @@ def _has_plain_edges(dataset: h5d.DatasetID, codec: Codec) -> bool:
     if not has_edges(dataset):
         return False
     with phil:
-        skipped, stored = dataset.read_direct_chunk(last_corner(dataset))
+        skipped, stored = dataset.read_direct_chunk(last_chunk_offset(dataset))
     return len(stored) == codec.num_bytes and not skipped
 
 

@@ -1,8 +1,8 @@
-"""Chunks through shuffle and deflate, outside HDF5: on every core, and with a faster deflate.
+"""The shuffle and deflate filters outside HDF5, by ISA-L, to be run on every core.
 
-What comes out is what any HDF5 reads: zlib streams. They are made by ISA-L, byte plane by byte
-plane, which takes a tenth of zlib's time, and of dense vectors they are as short as zlib's at
-level 9.
+The results are zlib streams that every HDF5 reads. Each byte plane is deflated by itself, which
+takes a tenth of zlib's time, and streams of dense vectors are as short as zlib's at level 9.
+It knows bytes and filters only, nothing of rows.
 """
 
 from __future__ import annotations

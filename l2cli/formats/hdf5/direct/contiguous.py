@@ -1,4 +1,8 @@
-"""A dataset that is one run of bytes in its file: read and overwritten past HDF5 and its lock."""
+"""Contiguous datasets, read and overwritten as one range of bytes, without HDF5 and its lock.
+
+``direct/open.py`` is the only caller, but for :func:`copy_all_but`, with which the writer copies
+a file except for the bytes that will be written over.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ _PIECE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class Extent:
+class ContiguousRange:
     """Where the rows of a contiguous dataset lie.
 
     Attributes
@@ -46,28 +50,28 @@ class Extent:
         return self.offset + row * math.prod(self.shape[1:]) * self.stored.itemsize
 
     @property
-    def span(self) -> tuple[int, int]:
+    def limits(self) -> tuple[int, int]:
         """Where the first row begins and the last one ends, in bytes."""
         return self.offset, self.position(self.shape[0])
 
 
-def extent_of(dataset: h5d.DatasetID) -> Extent | None:
-    """Return where the rows of ``dataset`` lie, if it is in one piece of a plain file."""
+def contiguous_range(dataset: h5d.DatasetID) -> ContiguousRange | None:
+    """Return where the rows of ``dataset`` lie, if that is one range of a single file."""
     # What is quick to ask comes first, for a file may hold thousands of datasets.
     if not dataset.get_storage_size() or dataset.get_offset() is None:
         return None
-    if dataset.get_type().get_class() == h5t.COMPOUND or not _is_plain_file():
+    if dataset.get_type().get_class() == h5t.COMPOUND or not _is_single_file():
         return None
     properties = dataset.get_create_plist()
     if properties.get_layout() != h5d.CONTIGUOUS or properties.get_external_count():
         return None
     element = Element(dataset.get_type())
     shape = dataset.shape + element.shape
-    return Extent(dataset.get_offset(), shape, element.numbers.dtype)
+    return ContiguousRange(dataset.get_offset(), shape, element.numbers.dtype)
 
 
 @functools.cache
-def _is_plain_file() -> bool:
+def _is_single_file() -> bool:
     """Return whether HDF5 opens files as they are.
 
     Other drivers are chosen with HDF5_DRIVER, and may keep a file in memory or in pieces.
@@ -75,15 +79,15 @@ def _is_plain_file() -> bool:
     return bool(h5p.create(h5p.FILE_ACCESS).get_driver() == h5fd.SEC2)
 
 
-def copy_all_but(spans: list[tuple[int, int]], source: Path, target: Path) -> None:
-    """Copy the file ``source`` to ``target``, with blanks at ``spans`` of bytes."""
-    if not spans:
+def copy_all_but(ranges: list[tuple[int, int]], source: Path, target: Path) -> None:
+    """Copy the file ``source`` to ``target``, with zeros in ``ranges`` of bytes."""
+    if not ranges:
         shutil.copyfile(source, target)
         return
     with source.open("rb") as old, target.open("wb") as new:
         end = os.fstat(old.fileno()).st_size
         position = 0
-        for start, stop in sorted(spans):
+        for start, stop in sorted(ranges):
             _copy(old, new, position, start)
             position = stop
         _copy(old, new, position, end)
@@ -97,48 +101,48 @@ def _copy(old: IO[bytes], new: IO[bytes], start: int, stop: int) -> None:
         start += new.write(piece)
 
 
-class ExtentReader:
-    """Reads the rows of an extent.
+class ContiguousReader:
+    """Reads the rows of a contiguous dataset.
 
     Parameters
     ----------
     dataset
-        Whose extent it is. It stays open, and so does its file.
+        The dataset. It stays open, and so does its file.
     label
         The file's name, for messages.
     """
 
-    def __init__(self, dataset: h5d.DatasetID, extent: Extent, label: str) -> None:
+    def __init__(self, dataset: h5d.DatasetID, byte_range: ContiguousRange, label: str) -> None:
         self._dataset = dataset
         self._file: int = h5i.get_file_id(dataset).get_vfd_handle()
-        self._extent = extent
+        self._range = byte_range
         self._label = label
 
     def read(self, start: int, stop: int) -> Rows:
         """Return rows ``start`` to ``stop``, in the machine's byte order."""
-        stored = self._extent.stored
-        rows = empty_rows((stop - start, *self._extent.shape[1:]), stored)
-        read_exactly(self._file, rows, self._extent.position(start), self._label)
+        stored = self._range.stored
+        rows = empty_rows((stop - start, *self._range.shape[1:]), stored)
+        read_exactly(self._file, rows, self._range.position(start), self._label)
         return rows.astype(stored.newbyteorder("="), copy=False)
 
 
-class ExtentWriter:
-    """Overwrites the rows of an extent.
+class ContiguousWriter:
+    """Overwrites the rows of a contiguous dataset.
 
     Parameters
     ----------
     file
-        A descriptor, which somebody else keeps open.
+        A file descriptor, which the writer keeps open.
     """
 
-    def __init__(self, file: int, extent: Extent) -> None:
+    def __init__(self, file: int, byte_range: ContiguousRange) -> None:
         self._file = file
-        self._extent = extent
+        self._range = byte_range
 
     def write(self, start: int, rows: Rows) -> None:
         """Write ``rows`` from row ``start`` on."""
-        rows = np.ascontiguousarray(rows, self._extent.stored)
-        write_fully(self._file, rows, self._extent.position(start))
+        rows = np.ascontiguousarray(rows, self._range.stored)
+        write_fully(self._file, rows, self._range.position(start))
 
     def finish(self) -> None:
         """Do nothing: all is written."""

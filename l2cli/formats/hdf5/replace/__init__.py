@@ -1,1 +1,1 @@
-"""Datasets that take the place of others in a copy of their file."""
+"""Datasets that replace others in a copy of their file, with all that refers to them."""

@@ -1,7 +1,8 @@
-"""Putting a dataset of another dtype or shape where one is, in a file that stays as it was.
+"""Replacing a dataset by one of another dtype or shape, in a file that otherwise stays as it was.
 
-HDF5 can't change a dataset's type. So a new dataset is made with the old one's properties, the
-links to the old one are pointed at it, and attributes and dimension scales move over.
+HDF5 can't change a dataset's type. So a new dataset is made with the properties of the old one,
+the links are made again to lead to it, and attributes and dimension scales are moved.
+The writer is the only caller.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _BITSHUFFLE = 32008
 
 
 def replace(file: h5py.File, output: ArraySpec, foreign: h5d.DatasetID | None = None) -> None:
-    """Put an empty dataset like ``output`` where ``output.name`` is.
+    """Put an empty dataset of the dtype and shape of ``output`` where ``output.name`` is.
 
     Parameters
     ----------
@@ -58,25 +59,25 @@ def replace(file: h5py.File, output: ArraySpec, foreign: h5d.DatasetID | None = 
     attributes = _attributes(old, recipe.stored, keep_references=foreign is None)
     if foreign is None:
         _refuse_references(file, output, address_of(old))
-        own, others = scales_of(old), datasets_of(old)
+        scales, scaled = scales_of(old), datasets_of(old)
         taken = [link for link in links(file) if _leads_to(link, address_of(old))]
     else:
-        own, others = ScaleTable(), ScaleTable()
+        scales, scaled = ScaleTable(), ScaleTable()
         taken = [link for link in links(file) if link.path == path]
-    own.detach(old)
-    others.detach(old)
-    # Nothing new is made before the old storage is free, or it would lie behind a hole.
-    places = unlink(file, taken)
+    scales.detach(old)
+    scaled.detach(old)
+    # The old storage is freed before the new one is made, so that no hole is left in the file.
+    locations = unlink(file, taken)
     if foreign is None:
         old.close()
     new = _create(file, recipe)
-    for place in places:
-        relink(file, place, new)
+    for location in locations:
+        relink(file, location, new)
     for attribute in attributes:
         if attribute.name == SCALES_OF_DATASET:
-            own.attach(new)
+            scales.attach(new)
         elif attribute.name == DATASETS_OF_SCALE:
-            others.attach(new)
+            scaled.attach(new)
         else:
             attribute.write_to(new)
 
@@ -106,14 +107,14 @@ class _Recipe(NamedTuple):
 
 
 def _leads_to(link: Link, address: int) -> bool:
-    return bool(link.kind == h5l.TYPE_HARD and link.address == address)
+    return bool(link.link_type == h5l.TYPE_HARD and link.address == address)
 
 
 def _refuse_references(file: h5py.File, output: ArraySpec, address: int) -> None:
     if holder := holder_of_reference(file, address):
         raise DestinationError(
             f"{output.label} can't be stored anew: {holder} holds references to it, which would"
-            " break; leave out --dtype and --truncate-dim, and normalize a dataset that is"
+            " break; leave out `dtype` and `truncate_dim`, and normalize a dataset that is"
             " neither virtual nor stored outside the file"
         )
 
@@ -142,10 +143,10 @@ def _comment(dataset: h5d.DatasetID) -> bytes:
     # Not h5o.get_comment: where there is no comment, that returns what lay in memory.
     root = h5g.open(h5i.get_file_id(dataset), b"/")
     try:
-        found: bytes = root.get_comment(h5i.get_name(dataset))
+        comment: bytes = root.get_comment(h5i.get_name(dataset))
     except RuntimeError:  # A soft link led to it, out of a file that has another root.
         return b""
-    return found
+    return comment
 
 
 def _restart_bitshuffle(properties: h5p.PropDCID) -> None:
@@ -210,7 +211,7 @@ def _attributes(
     """
     tracked = dataset.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
     order = h5.INDEX_CRT_ORDER if tracked else h5.INDEX_NAME
-    found = []
+    attributes = []
     for index in range(h5a.get_num_attrs(dataset)):
         attribute = h5a.open(dataset, index=index, index_type=order)
         stored = attribute.get_type()
@@ -219,8 +220,8 @@ def _attributes(
         if is_of_dataset_type(attribute) and not new_type.equal(dataset.get_type()):
             stored = new_type
         # A named type can only be used in the file that it is in.
-        found.append(_read_attribute(attribute, stored if keep_references else stored.copy()))
-    return found
+        attributes.append(_read_attribute(attribute, stored if keep_references else stored.copy()))
+    return attributes
 
 
 def _read_attribute(attribute: h5a.AttrID, stored: h5t.TypeID) -> _Attribute:

@@ -1,4 +1,7 @@
-"""References and dimension scales: what points at a dataset other than by a link."""
+"""References and dimension scales: what leads to a dataset without being a link.
+
+``dataset`` moves scales to a new dataset and refuses where references would break.
+"""
 
 from __future__ import annotations
 
@@ -59,13 +62,13 @@ def scales_of(dataset: h5d.DatasetID) -> ScaleTable:
 def datasets_of(scale: h5d.DatasetID) -> ScaleTable:
     """Return the axes that ``scale`` is a dimension scale of, with their other scales."""
     table = ScaleTable()
-    own = address_of(scale)
+    address = address_of(scale)
     for dataset in _datasets_listed(scale):
         for axis in range(dataset.rank):
             scales = _attached(dataset, axis)
-            if any(address_of(one) == own for one in scales):
-                others = [None if address_of(one) == own else one for one in scales]
-                table.entries.append((dataset, axis, others))
+            if any(address_of(attached) == address for attached in scales):
+                entry = [None if address_of(one) == address else one for one in scales]
+                table.entries.append((dataset, axis, entry))
     return table
 
 
@@ -96,10 +99,10 @@ def leads_nowhere(dataset: h5d.DatasetID) -> bool:
 
 
 def _attached(dataset: h5d.DatasetID, axis: int) -> list[h5d.DatasetID]:
-    found: list[h5d.DatasetID] = []
+    scales: list[h5d.DatasetID] = []
     if h5a.exists(dataset, SCALES_OF_DATASET):
-        h5ds.iterate(dataset, axis, found.append)
-    return found
+        h5ds.iterate(dataset, axis, scales.append)
+    return scales
 
 
 def _datasets_listed(scale: h5d.DatasetID) -> list[h5d.DatasetID]:
@@ -107,8 +110,8 @@ def _datasets_listed(scale: h5d.DatasetID) -> list[h5d.DatasetID]:
     if not h5a.exists(scale, DATASETS_OF_SCALE):
         return []
     listed = h5py.Dataset(scale).attrs[DATASETS_OF_SCALE.decode()]
-    found = (h5r.dereference(entry[0], scale) for entry in listed)
-    return list({address_of(one): one for one in found if one is not None}.values())
+    datasets = (h5r.dereference(entry[0], scale) for entry in listed)
+    return list({address_of(one): one for one in datasets if one is not None}.values())
 
 
 def _reference_values(file: h5py.File) -> Iterator[tuple[str, Any]]:

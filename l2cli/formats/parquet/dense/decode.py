@@ -1,8 +1,8 @@
-"""Pages of rows of one length in which nothing is null, read without pyarrow.
+"""Dense rows decoded without pyarrow: rows of one length in which nothing is null.
 
-That a page is of this kind is not believed but found out: its header, its size and every level
-must be as they are for such rows. Any other page is left to pyarrow; a damaged one too, for
-pyarrow knows what to say of it.
+The header, the size and every level of a page are compared with what they must be for such rows.
+All other pages are left to pyarrow, the damaged ones too, since pyarrow says what is wrong with
+them. ``parquet/decode.py`` is the only caller.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from l2cli.arrays import windows
+from l2cli.arrays import ITEM_SIZES, windows
 from l2cli.formats.parquet.dense.levels import are_of_rows
-from l2cli.formats.parquet.footer import PLAIN, RLE, integer, structure
+from l2cli.formats.parquet.footer import PLAIN, RLE, ElementField, integer, structure
 from l2cli.formats.parquet.pages import (
     DATA_FIELDS,
     DATA_PAGE,
@@ -25,42 +25,94 @@ from l2cli.formats.parquet.pages import (
     PageField,
     walk,
 )
+from l2cli.formats.parquet.schema import ELEMENT_TYPES
 from l2cli.formats.parquet.thrift import I32, TRUE, decode_varint
+from l2cli.formats.tabular.lists import list_array
+from l2cli.formats.tabular.structs import inside_structs, window_of
+from l2cli.formats.tabular.types import storage_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2cli.formats.parquet.footer import Chunk
+    from l2cli.formats.parquet.footer import Chunk, Footer
     from l2cli.formats.parquet.pages import Page
+    from l2cli.formats.parquet.section import Section
+    from l2cli.formats.tabular.rows import Window
 
 Array = np.ndarray[Any, Any]
 Parts = tuple[memoryview, memoryview, memoryview]
 """The repetition levels, the definition levels and the values of a page."""
 
 _CODECS = ("none", "snappy", "zstd")
-"""With these it can be told whether a page yields as much as it promises."""
+"""The codecs with which a page that yields less than it promises is noticed."""
 _MAX_VALUES = 2**22
 """Of one page: pyarrow needn't have all of its levels in memory."""
 
 
-class _NotPlainError(Exception):
-    """A page is for pyarrow."""
+def dense_windows(
+    section: Section, footer: Footer, file: BinaryIO
+) -> tuple[int, Iterator[Window]] | None:
+    """Return the windows of dense rows of a section, and the row at which they begin.
+
+    They end before the first page that is not dense, which may be at once. The headers of all
+    pages are checked meanwhile.
+
+    Returns
+    -------
+    tuple of int and iterator of Window, or None
+        ``None`` where pyarrow has to read the whole section.
+    """
+    chunk = _dense_chunk(section, footer, file)
+    if chunk is None:
+        return None
+    num_windows = -(-chunk.first_row() // section.window_rows)
+    start = min(section.group.num_rows, num_windows * section.window_rows)
+    fields = section.columns.places[0].fields
+    arrow_type = storage_type(fields[-1].type)
+    return start, (
+        window_of(
+            [inside_structs(list_array(rows, arrow_type), fields)], section.columns.path_inside
+        )
+        for rows in chunk.read(start, section.window_rows)
+    )
+
+
+def _dense_chunk(section: Section, footer: Footer, file: BinaryIO) -> _DenseChunk | None:
+    """Return the chunk of a list column whose values can be taken as they are stored."""
+    spec = section.columns.spec
+    if section.columns.is_wide or spec.dtype not in ELEMENT_TYPES:
+        return None
+    (chunk,) = section.chunks
+    leaf = footer.leaves[chunk.leaf]
+    if leaf.levels[1] != 1:
+        return None
+    stored_type = footer.elements[leaf.element].get(ElementField.TYPE)
+    dense = _DenseChunk(file, chunk, section.group.num_rows, spec.dtype, leaf.levels[0])
+    is_of_type = stored_type == ELEMENT_TYPES[spec.dtype][ElementField.TYPE]
+    is_of_size = spec.row_bytes in (0, dense.length * ITEM_SIZES[spec.dtype])
+    window_rows = min(section.window_rows, section.group.num_rows)
+    fits_offsets = window_rows * dense.length < 2**31
+    return dense if is_of_type and is_of_size and fits_offsets else None
+
+
+class _NotDenseError(Exception):
+    """A page has to be read by pyarrow."""
 
 
 @dataclass(frozen=True)
-class PlainChunk:
-    """A column chunk of which some pages may be plain.
+class _DenseChunk:
+    """A column chunk of which some pages may be dense.
 
     Attributes
     ----------
     file
-        Where it is.
+        The file that it is in.
     chunk
-        The chunk.
+        The column chunk.
     num_rows
-        How many rows it has; there must be one.
+        How many rows it has, one at least.
     dtype
-        Of the values.
+        The dtype of the values.
     level
         The largest definition level of the column.
     """
@@ -77,18 +129,18 @@ class PlainChunk:
         return self.chunk.num_values // self.num_rows
 
     def first_row(self) -> int:
-        """Return from which row on pages may be plain, as far as headers tell."""
+        """Return the row from which on pages may be dense, judging by their headers."""
         num_values = first = 0
         for page in walk(self.file, self.chunk):
             num_values += page.num_values
-            if page.num_values and not _is_plain(page):
+            if page.num_values and not _may_be_dense(page):
                 first = num_values
         if self.chunk.codec not in _CODECS or not 0 < num_values == self.num_rows * self.length:
             return self.num_rows
         return -(-first // self.length)
 
     def read(self, start: int, window_rows: int) -> Iterator[Array]:
-        """Yield ``(window_rows, length)`` from ``start`` on, up to a page that isn't plain."""
+        """Yield ``(window_rows, length)`` from ``start`` on, up to a page that isn't dense."""
         pages = self._values(start * self.length)
         values = np.empty(0, self.dtype)
         for first, stop in windows(self.num_rows - start, window_rows):
@@ -97,7 +149,7 @@ class PlainChunk:
                 if not len(values):
                     try:
                         values = next(pages)
-                    except (StopIteration, _NotPlainError):
+                    except (StopIteration, _NotDenseError):
                         return
                 size = min(len(values), len(empty))
                 empty[:size] = values[:size]
@@ -123,27 +175,27 @@ class PlainChunk:
         self.file.seek(page.body)
         raw = self.file.read(page.stop - page.body)
         if page.checksum is not None and page.checksum != zlib.crc32(raw):
-            raise _NotPlainError
-        split = _split_v1 if page.kind == DATA_PAGE else _split_v2
+            raise _NotDenseError
+        split = _split_v1 if page.type == DATA_PAGE else _split_v2
         repetition, definition, values = split(memoryview(raw), page, str(self.chunk.codec))
         dtype = np.dtype(self.dtype).newbyteorder("<")
         if len(values) != page.num_values * dtype.itemsize:
-            raise _NotPlainError
+            raise _NotDenseError
         levels = bytes(repetition), bytes(definition)
         if not are_of_rows(levels, page.num_values, self.level, self.length):
-            raise _NotPlainError
+            raise _NotDenseError
         return np.frombuffer(values, dtype)
 
 
-def _is_plain(page: Page) -> bool:
-    """Tell whether a page may be plain by its header."""
-    if page.kind not in DATA_FIELDS or page.num_values > _MAX_VALUES:
+def _may_be_dense(page: Page) -> bool:
+    """Return whether a page may be dense, judging by its header."""
+    if page.type not in DATA_FIELDS or page.num_values > _MAX_VALUES:
         return False
-    data = structure(page.header, DATA_FIELDS[page.kind])
-    if page.kind != DATA_PAGE:
+    data = structure(page.header, DATA_FIELDS[page.type])
+    if page.type != DATA_PAGE:
         return data.get(DataV2Field.ENCODING) == (I32, PLAIN)
     encodings = (DataField.ENCODING, DataField.DEFINITION_ENCODING, DataField.REPETITION_ENCODING)
-    return [data.get(each) for each in encodings] == [(I32, PLAIN), (I32, RLE), (I32, RLE)]
+    return [data.get(field_id) for field_id in encodings] == [(I32, PLAIN), (I32, RLE), (I32, RLE)]
 
 
 def _split_v1(raw: memoryview, page: Page, codec: str) -> Parts:
@@ -154,7 +206,7 @@ def _split_v1(raw: memoryview, page: Page, codec: str) -> Parts:
 
 
 def _split_v2(raw: memoryview, page: Page, codec: str) -> Parts:
-    data = structure(page.header, DATA_FIELDS[page.kind])
+    data = structure(page.header, DATA_FIELDS[page.type])
     middle = integer(data, DataV2Field.REPETITION_BYTES)
     end = middle + integer(data, DataV2Field.DEFINITION_BYTES)
     num_bytes = integer(page.header, PageField.UNCOMPRESSED_BYTES) - end
@@ -164,18 +216,18 @@ def _split_v2(raw: memoryview, page: Page, codec: str) -> Parts:
 
 
 def _cut(view: memoryview) -> tuple[memoryview, memoryview]:
-    """Cut off what has its size before it."""
+    """Split off the bytes whose number stands before them."""
     end = 4 + int.from_bytes(view[:4], "little")
     return view[4:end], view[end:]
 
 
 def _decompress(raw: memoryview, codec: str, num_bytes: int) -> memoryview:
-    """Decompress what must have ``num_bytes`` then."""
+    """Decompress to ``num_bytes``, no more and no fewer."""
     if codec == "none":
         return raw
     try:
         if codec == "snappy" and decode_varint(bytes(raw[:10]), 0)[0] != num_bytes:
-            raise _NotPlainError  # pyarrow would leave what is missing as it found the memory
+            raise _NotDenseError  # pyarrow would leave what is missing as it found the memory
         return memoryview(pa.Codec(codec).decompress(raw, num_bytes))
     except (OSError, ValueError, IndexError) as exc:
-        raise _NotPlainError from exc
+        raise _NotDenseError from exc

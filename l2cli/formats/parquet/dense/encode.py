@@ -1,7 +1,8 @@
-"""Pages of rows of one length in which nothing is null, made without pyarrow.
+"""Dense rows encoded without pyarrow: rows of one length in which nothing is null.
 
-Most files of vectors have no others. Their values are encoded as they lie in memory and their
-levels are known beforehand, so making such a page costs little more than a copy.
+Most files of vectors hold only such rows. Their values are encoded as they lie in memory and
+their levels are known beforehand, so a page costs little more than a copy. ``parquet/encode.py``
+is the only caller.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import pyarrow as pa
 
 from l2cli.arrays import windows
 from l2cli.formats.parquet import thrift
+from l2cli.formats.parquet.chunk_metadata import EncodedPages
 from l2cli.formats.parquet.dense.levels import definition_levels, repetition_levels
-from l2cli.formats.parquet.encode import Encoded
 from l2cli.formats.parquet.footer import CODECS, PLAIN, RLE, ColumnField, ElementField
 from l2cli.formats.parquet.page_index import IndexedPage
 from l2cli.formats.parquet.pages import (
@@ -32,9 +33,10 @@ from l2cli.formats.parquet.statistics import statistics_of
 from l2cli.formats.parquet.thrift import FALSE, I32, I64, LIST, STRUCT, TRUE, Items, Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from l2cli.formats.parquet.encode import Style
+    from l2cli.formats.parquet.writer_properties import WriterProperties
+    from l2cli.formats.tabular.rows import Window
 
 Array = np.ndarray[Any, Any]
 
@@ -45,25 +47,33 @@ _ARROW_CODECS = {"lz4": "lz4_raw"}
 """Names of codecs, where they aren't those that pyarrow's writer calls them by."""
 
 
-def is_plain(rows: Array, style: Style) -> bool:
-    """Tell whether :func:`encode_rows` can write such rows; none may be larger than a page."""
-    row_bytes = rows.itemsize * rows.shape[1]
-    return rows.dtype.name in ELEMENT_TYPES and not style.is_split and row_bytes <= _PAGE_BYTES
-
-
-def encode_rows(rows: Array, level: int, style: Style) -> Iterator[Encoded]:
-    """Encode rows, page by page.
+def encode_dense(
+    window: Window, results: Sequence[Array], dtype: str, level: int, properties: WriterProperties
+) -> Iterator[EncodedPages] | None:
+    """Encode a window of dense rows, page by page; ``None`` where pyarrow has to do it.
 
     Parameters
     ----------
-    rows
-        ``(num_rows, dim)``, neither of which is 0, in C order.
-    level
+    window : Window
+        The rows as they were.
+    results : sequence of ndarray
+        The new rows of each part of the window.
+    dtype : str
+        The dtype of the new rows.
+    level : int
         The largest definition level of the column.
+    properties : WriterProperties
+        How to write them.
     """
+    if not window.is_dense or properties.is_split or dtype not in ELEMENT_TYPES:
+        return None
+    rows = np.ascontiguousarray(results[0], dtype)
+    # Rows that are larger than a page are pyarrow's to cut.
+    if rows.itemsize * rows.shape[1] > _PAGE_BYTES:
+        return None
     page_rows = -(-_PAGE_BYTES // rows[0].nbytes)
-    for start, stop in windows(len(rows), page_rows):
-        yield _encode_page(rows[start:stop], level, style)
+    pages = windows(len(rows), page_rows)
+    return (_encode_page(rows[start:stop], level, properties) for start, stop in pages)
 
 
 @dataclass(frozen=True)
@@ -72,53 +82,55 @@ class _Body:
 
     Attributes
     ----------
-    kind
-        Of the page.
+    page_type
+        The type of the page, ``DATA_PAGE`` or ``DATA_PAGE_V2``.
     parts
         The bytes, in pieces.
     uncompressed_bytes
         Their size if nothing were compressed.
-    data
-        What the header says besides.
+    data_header
+        The part of the page header that belongs to the type of the page.
     """
 
-    kind: int
+    page_type: int
     parts: list[Any]
     uncompressed_bytes: int
-    data: Struct
+    data_header: Struct
 
     @property
     def num_bytes(self) -> int:
         return sum(map(len, self.parts))
 
 
-def _encode_page(rows: Array, level: int, style: Style) -> Encoded:
-    make_body = _body_v2 if style.page_version == "2.0" else _body_v1
-    body = make_body(rows, level, style.codec)
-    statistics = statistics_of(rows) if style.has_statistics or style.has_index else {}
-    kept = statistics if style.has_statistics else {}
-    header = _header(body, kept, has_checksum=style.has_checksums)
-    pages_of_kind = {1: (I32, body.kind), 2: (I32, PLAIN), 3: (I32, 1)}
+def _encode_page(rows: Array, level: int, properties: WriterProperties) -> EncodedPages:
+    make_body = _body_v2 if properties.page_version == "2.0" else _body_v1
+    body = make_body(rows, level, properties.codec)
+    statistics = statistics_of(rows) if properties.has_statistics or properties.has_index else {}
+    kept = statistics if properties.has_statistics else {}
+    header = _header(body, kept, has_checksum=properties.has_checksums)
+    num_pages = {1: (I32, body.page_type), 2: (I32, PLAIN), 3: (I32, 1)}
     metadata: Struct = {
         ColumnField.TYPE: ELEMENT_TYPES[rows.dtype.name][ElementField.TYPE],
         ColumnField.ENCODINGS: (LIST, Items(I32, [RLE, PLAIN])),
-        ColumnField.CODEC: (I32, _CODEC_IDS[style.codec]),
+        ColumnField.CODEC: (I32, _CODEC_IDS[properties.codec]),
         ColumnField.NUM_VALUES: (I64, rows.size),
         ColumnField.UNCOMPRESSED_BYTES: (I64, len(header) + body.uncompressed_bytes),
         ColumnField.COMPRESSED_BYTES: (I64, len(header) + body.num_bytes),
-        ColumnField.ENCODING_STATS: (LIST, Items(STRUCT, [pages_of_kind])),
+        ColumnField.ENCODING_STATS: (LIST, Items(STRUCT, [num_pages])),
     }
     if kept:
         metadata[ColumnField.STATISTICS] = STRUCT, kept
     num_bytes = len(header) + body.num_bytes
-    indexed = [IndexedPage.of_numbers(num_bytes, len(rows), statistics)] if style.has_index else []
-    return Encoded([header, *body.parts], metadata, indexed)
+    indexed = (
+        [IndexedPage.of_numbers(num_bytes, len(rows), statistics)] if properties.has_index else []
+    )
+    return EncodedPages([header, *body.parts], metadata, indexed)
 
 
 def _body_v1(rows: Array, level: int, codec: str) -> _Body:
     """Return levels and values, compressed as one."""
     levels = repetition_levels(*rows.shape), definition_levels(rows.size, level)
-    sized = [len(each).to_bytes(4, "little") + each for each in levels]
+    sized = [len(part).to_bytes(4, "little") + part for part in levels]
     whole = b"".join((*sized, rows.data))
     data: Struct = {
         DataField.NUM_VALUES: (I32, rows.size),
@@ -150,12 +162,12 @@ def _body_v2(rows: Array, level: int, codec: str) -> _Body:
 
 
 def _header(body: _Body, statistics: Struct, *, has_checksum: bool) -> bytes:
-    data = dict(body.data)
+    data = dict(body.data_header)
     if statistics:
-        field_id = DataField.STATISTICS if body.kind == DATA_PAGE else DataV2Field.STATISTICS
+        field_id = DataField.STATISTICS if body.page_type == DATA_PAGE else DataV2Field.STATISTICS
         data[field_id] = STRUCT, statistics
     header: Struct = {
-        PageField.KIND: (I32, body.kind),
+        PageField.TYPE: (I32, body.page_type),
         PageField.UNCOMPRESSED_BYTES: (I32, body.uncompressed_bytes),
         PageField.COMPRESSED_BYTES: (I32, body.num_bytes),
     }
@@ -165,7 +177,7 @@ def _header(body: _Body, statistics: Struct, *, has_checksum: bool) -> bytes:
             checksum = zlib.crc32(part, checksum)
         # Thrift has no unsigned integers.
         header[PageField.CHECKSUM] = I32, (checksum ^ 2**31) - 2**31
-    header[DATA_FIELDS[body.kind]] = STRUCT, data
+    header[DATA_FIELDS[body.page_type]] = STRUCT, data
     return thrift.encode(header)
 
 

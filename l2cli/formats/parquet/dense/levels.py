@@ -1,4 +1,4 @@
-"""The levels of rows of one length in which nothing is null.
+"""The levels of dense rows: rows of one length in which nothing is null.
 
 Levels say where rows begin and what is null. They are encoded as a hybrid of runs and of bits
 packed by eights: ``Encodings.md`` of apache/parquet-format. Where nothing is null all definition
@@ -34,7 +34,7 @@ def repetition_levels(num_rows: int, length: int) -> bytes:
 
 @lru_cache(maxsize=16)  # for most pages have the levels of the page before
 def are_of_rows(levels: tuple[bytes, bytes], num_values: int, level: int, length: int) -> bool:
-    """Tell whether levels are those of rows of one length in which nothing is null.
+    """Return whether levels are those of rows of one length in which nothing is null.
 
     Parameters
     ----------
@@ -57,21 +57,21 @@ def are_of_rows(levels: tuple[bytes, bytes], num_values: int, level: int, length
 
 
 def _decode(raw: bytes, bit_width: int, num_values: int) -> Array:
-    """Decode levels. Wherever they make no sense is a ValueError or an IndexError."""
+    """Decode levels. Invalid ones raise ValueError or IndexError."""
     levels = np.empty(num_values, np.uint8)
     position = start = 0
-    found: Any
+    decoded: Any
     while start < num_values:
         header, position = decode_varint(raw, position)
         if header & 1:
             size = (header >> 1) * bit_width
             packed = np.frombuffer(raw[position : position + size], np.uint8)
             bits = np.unpackbits(packed, bitorder="little").reshape(-1, bit_width)
-            found = (bits @ (1 << np.arange(bit_width)))[: num_values - start]
-            count = len(found)
+            decoded = (bits @ (1 << np.arange(bit_width)))[: num_values - start]
+            count = len(decoded)
         else:
-            size, count, found = 1, header >> 1, raw[position]
-        levels[start : start + count] = found
+            size, count, decoded = 1, header >> 1, raw[position]
+        levels[start : start + count] = decoded
         position, start = position + size, start + count
     return levels
 

@@ -1,1 +1,0 @@
-"""Speeds, each as a ratio to a peer that does the same work: ``python -m tests.benchmarks``."""

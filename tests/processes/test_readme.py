@@ -1,0 +1,59 @@
+"""The README's library section, run as written."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.commands import SAMPLES
+from tests.support.reference import true_quotient
+
+SECTION = (
+    Path(__file__).parents[2].joinpath("README.md").read_text().partition("## Library\n")[2]
+).partition("\n## ")[0]
+BLOCKS = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+COMMANDS = re.findall(r"^l2norm .*$", SECTION, re.MULTILINE)
+
+_USES = """
+import keras, jax, tensorflow as tf
+content = open("unit.stablehlo", "rb").read()
+rows = np.load("sample_data/glove-50d.npy")
+for use in {uses}:
+    assert np.asarray(eval(use)(rows)).tobytes() == np.load("unit.npy").tobytes(), use
+"""
+
+
+def test_each_form_takes_five_lines() -> None:
+    assert len(BLOCKS) == 6
+    for block in BLOCKS:
+        assert len([line for line in block.splitlines() if line.strip()]) <= 5
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "sample_data").symlink_to(SAMPLES)
+    return tmp_path
+
+
+def _run(folder: Path, *arguments: str) -> None:
+    environ = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    subprocess.run([sys.executable, *arguments], cwd=folder, env=environ, check=True)
+
+
+def test_the_library_section_runs_as_written(folder: Path) -> None:
+    for command in COMMANDS:
+        _run(folder, "-m", "l2cli", *command.split()[1:])
+    uses = re.findall(r"\| `([^`]*)` \|$", SECTION, re.MULTILINE)
+    assert len(uses) == len(COMMANDS) == 3
+    blocks = [*BLOCKS, "import numpy as np\n" + _USES.format(uses=uses)]
+    # Each block in a namespace of its own, but all in one process: it takes seconds to start.
+    script = "\n".join(f"exec({block!r}, {{}})" for block in blocks)
+    _run(folder, "-c", script)
+    rows = np.load(SAMPLES / "glove-50d.npy")
+    np.testing.assert_array_equal(np.load(folder / "unit.npy"), true_quotient(rows).astype("f4"))

@@ -1,0 +1,59 @@
+"""Who works in tests: on an array, a process for each backend; on a store, this process."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from l2cli.engine.array import normalize_array
+from l2cli.graph.backends.importing import import_keras
+from l2cli.options import NormalizeOptions
+from l2cli.store.task import run_shard
+from tests.support.coverage import measure_this_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from l2cli.report import Counts
+    from l2cli.store.runners.local import OnProgress, Results
+    from l2cli.store.task import ShardTask
+
+T = TypeVar("T")
+Array = np.ndarray[Any, Any]
+
+
+class BackendProcess:
+    """A process of its own in which Keras runs on one backend."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, context, measure_this_process)
+
+    def run(self, array: Array, **options: Any) -> tuple[Array, Counts]:
+        """Return ``array`` normalized under ``options``, and the counts."""
+        checked = NormalizeOptions(backend=self.name, device="cpu", **options)
+        return self._pool.submit(normalize_array, array, checked).result()
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return ``function(*arguments)``, called where Keras runs on the backend."""
+        return self._pool.submit(_call, self.name, function, arguments).result()
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+class Here:
+    """Runs the tasks of a store in this process, even those that might crash it."""
+
+    def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        for task in tasks:
+            yield task, run_shard(task)
+
+
+def _call(backend: str, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    import_keras(backend)
+    return function(*arguments)

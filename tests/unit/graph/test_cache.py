@@ -1,0 +1,140 @@
+"""Graphs that are kept between runs: used where they are whole, passed over where not."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from l2cli.graph.cache import load_graph, make_key, save_graph
+from l2cli.graph.spec import GraphSpec
+from tests.support.commands import SAMPLES, l2norm
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLE = SAMPLES / "glove-50d.npy"
+LOADED = (
+    "import sys\nfrom pathlib import Path\nfrom l2cli.normalization.file import normalize_file\n"
+    "normalize_file(Path(sys.argv[1]), Path(sys.argv[2]))\nprint('keras' in sys.modules)"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "cache" / "graphs"
+    monkeypatch.setenv("L2NORM_CACHE_DIR", str(path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    return path
+
+
+def _imports_keras(target: Path) -> bool:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, SAMPLE, target], check=True, capture_output=True, text=True
+    )
+    return done.stdout == "True\n"
+
+
+def _expected() -> np.ndarray:
+    rows = np.load(SAMPLE).astype(np.longdouble)
+    quotients: np.ndarray = rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    return quotients.astype("f4")
+
+
+def test_the_second_run_does_without_keras_and_writes_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.npy", tmp_path / "second.npy"
+    assert _imports_keras(first)
+    assert [path.suffix for path in folder.iterdir()] == [".stablehlo"]
+    assert not _imports_keras(second)
+    assert first.read_bytes() == second.read_bytes()
+    np.testing.assert_allclose(np.load(second), _expected(), rtol=6e-8, atol=0)
+
+
+def _damaged(whole: bytes, damage: str) -> bytes:
+    middle = len(whole) // 2
+    return {
+        "cut": whole[:middle],
+        "flipped": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "foreign": b"somebody else's",
+        "empty": b"",
+    }[damage]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "empty"])
+def test_a_damaged_graph_is_not_read(folder: Path, damage: str) -> None:
+    save_graph("key", b"content of a graph")
+    assert load_graph("key") == b"content of a graph"
+    (path,) = folder.iterdir()
+    path.write_bytes(_damaged(path.read_bytes(), damage))
+    assert load_graph("key") is None
+
+
+def test_a_damaged_graph_is_made_again_in_silence(folder: Path, tmp_path: Path) -> None:
+    assert l2norm("normalize", SAMPLE, "-o", tmp_path / "first.npy").code == 0
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(_damaged(whole, "flipped"))
+    done = l2norm("normalize", SAMPLE, "-o", tmp_path / "second.npy")
+    assert (done.code, done.out, done.err.count("\n")) == (0, "", 1)
+    assert (tmp_path / "first.npy").read_bytes() == (tmp_path / "second.npy").read_bytes()
+    assert path.read_bytes() == whole
+
+
+def test_a_sound_file_that_jax_cannot_read_is_made_again(folder: Path, tmp_path: Path) -> None:
+    assert l2norm("normalize", SAMPLE, "-o", tmp_path / "first.npy").code == 0
+    (path,) = folder.iterdir()
+    save_graph(path.stem, b"no StableHLO at all")
+    assert l2norm("normalize", SAMPLE, "-o", tmp_path / "second.npy").code == 0
+    assert (tmp_path / "first.npy").read_bytes() == (tmp_path / "second.npy").read_bytes()
+
+
+def test_a_folder_that_cannot_be_written_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    folder.parent.mkdir()
+    folder.write_text("a file, where a folder is wanted")
+    done = l2norm("normalize", SAMPLE, "-o", tmp_path / "unit.npy")
+    assert (done.code, done.err.count("\n")) == (0, 1)
+    assert folder.read_text() == "a file, where a folder is wanted"
+
+
+def test_what_is_kept_comes_back_and_is_private(folder: Path) -> None:
+    assert load_graph("key") is None
+    save_graph("key", b"content")
+    assert load_graph("key") == b"content"
+    (path,) = folder.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_one_graph_is_not_taken_for_another(folder: Path) -> None:
+    save_graph("one", b"content")
+    (path,) = folder.iterdir()
+    path.rename(path.with_stem("other"))
+    assert load_graph("other") is None
+
+
+def test_a_graph_of_another_user_is_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_graph("key", b"content")
+    another = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: another)
+    assert load_graph("key") is None
+
+
+def test_a_key_tells_all_that_a_graph_depends_on() -> None:
+    spec = GraphSpec("normalize", (None, 50), "float32", "float32", (1,), 1e-12)
+    others = [
+        GraphSpec("scale", (None, 50), "float32", "float32", (1,), 1e-12),
+        GraphSpec("normalize", (None, 51), "float32", "float32", (1,), 1e-12),
+        GraphSpec("normalize", (None, 50), "float16", "float32", (1,), 1e-12),
+        GraphSpec("normalize", (None, 50), "float32", "float16", (1,), 1e-12),
+        GraphSpec("normalize", (None, 50), "float32", "float32", (0, 1), 1e-12),
+        GraphSpec("normalize", (None, 50), "float32", "float32", (1,), 0.0),
+    ]
+    keys = [make_key(each, "cpu", ["jax"]) for each in (spec, *others)]
+    keys += [make_key(spec, "cuda", ["jax"]), make_key(spec, "cpu", ["jax", "numpy"])]
+    assert len(set(keys)) == len(keys)
