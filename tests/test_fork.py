@@ -87,7 +87,7 @@ def work():
     np.save(f"{folder}/source.npy", wide)
     report = l2cli.normalize_file(f"{folder}/source.npy", f"{folder}/file.npy")
     from pathlib import Path
-    from l2cli.check import check
+    from l2cli.checking.check import check
     found["check"] = check([Path(folder, "file.npy")]).figures.offending
     found["backend"] = report.backend
     found["odd device"] = told(lambda: l2cli.normalize(wide, device="gpu:77"))
