@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from l2cli.runtime.backends import BACKENDS
 from tests.support.workers import BackendProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 settings.register_profile(
@@ -56,20 +58,26 @@ def _temporary_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture(scope="session")
-def jax_process() -> Iterator[BackendProcess]:
-    process = BackendProcess("jax")
-    yield process
-    process.close()
+def backend_processes() -> Iterator[Callable[[str], BackendProcess]]:
+    """Return what starts, once, a process in which Keras runs on the backend of a name."""
+    start = cache(BackendProcess)
+    yield start
+    for name in BACKENDS:
+        start(name).close()
 
 
 @pytest.fixture(scope="session")
-def tensorflow_process() -> Iterator[BackendProcess]:
-    process = BackendProcess("tensorflow")
-    yield process
-    process.close()
+def jax_process(backend_processes: Callable[[str], BackendProcess]) -> BackendProcess:
+    return backend_processes("jax")
 
 
-@pytest.fixture(params=["jax", "tensorflow"])
-def backend(request: pytest.FixtureRequest) -> BackendProcess:
-    process: BackendProcess = request.getfixturevalue(f"{request.param}_process")
-    return process
+@pytest.fixture(scope="session")
+def tensorflow_process(backend_processes: Callable[[str], BackendProcess]) -> BackendProcess:
+    return backend_processes("tensorflow")
+
+
+@pytest.fixture(params=list(BACKENDS))
+def backend(
+    request: pytest.FixtureRequest, backend_processes: Callable[[str], BackendProcess]
+) -> BackendProcess:
+    return backend_processes(request.param)

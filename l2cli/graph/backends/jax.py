@@ -38,11 +38,10 @@ class JaxBackend(Backend):
     def __init__(self, device: str) -> None:
         super().__init__()
         self._jax = import_library("jax")
-        devices = self._devices(device.partition(":")[0])
-        self._device = self._pick(device, devices)
+        self._device = self._pick(device, self._devices(device))
         self.device = "cpu" if self._device.platform == "cpu" else f"gpu:{self._device.id}"
 
-    def _devices(self, platform: str) -> list[Any]:
+    def _devices(self, device: str) -> list[Any]:
         try:
             devices = list(self._jax.devices())
         except Exception as exc:  # JAX raises what its plug-ins raise.
@@ -50,12 +49,12 @@ class JaxBackend(Backend):
                 f"jax finds no device to run on{_reason(exc)}; look at JAX_PLATFORMS, or use "
                 "`backend='tensorflow'`"
             ) from exc
-        if platform == "auto":
+        if device == "auto":
             return devices
         try:
-            return list(self._jax.devices(platform))
+            return list(self._jax.devices(device.partition(":")[0]))
         except RuntimeError as exc:
-            raise self._no_device(platform, sorted({each.platform for each in devices})) from exc
+            raise self._no_device(device, sorted({each.platform for each in devices})) from exc
 
     def _compile(self, spec: GraphSpec) -> Graph:
         with ordinary_settings(), self._jax.default_device(self._device):
