@@ -1,4 +1,4 @@
-"""The other end of :mod:`l2cli.graph.backends.process`: it computes for a forked child.
+"""The other end of :mod:`l2cli.graph.backends.remote`: it computes for a forked child.
 
 It runs in a process of its own, reads specs and arrays from a socket, and ends with the process
 that asked.
