@@ -17,7 +17,7 @@ from l2cli.dtypes import DTYPES as TABLE
 from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
 from l2cli.filesystem.atomic import replacing
-from l2cli.filesystem.siblings import is_abandoned, temporary_folder
+from l2cli.filesystem.siblings import remove_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
 from l2cli.formats.registry import by_name, new_file_writer
 from l2cli.graph.backends.load import choose_backend
@@ -198,9 +198,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
     An error of the system in the block is one of ``folder``.
     """
     try:
-        for left in folder.glob(f".l2norm-*-{_SCRATCH}*/"):
-            if is_abandoned(left.name):
-                shutil.rmtree(left, ignore_errors=True)
+        remove_abandoned(folder)
         with temporary_folder(folder, _SCRATCH) as scratch:
             yield scratch
     except OSError as exc:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -186,32 +185,3 @@ def missing_module(error: ModuleNotFoundError) -> str:
     """Return what to say of a library that is not installed."""
     name = str(error.name).partition(".")[0]
     return f"{name} is not installed: pip install {name}"
-
-
-def crash_message(subject: str, exit_code: int, consequence: str = "nothing was written") -> str:
-    """Return what to say of a process that ended with ``exit_code`` while it read ``subject``.
-
-    Parameters
-    ----------
-    exit_code
-        Negative for a signal, as :class:`subprocess.Popen` has it.
-    consequence
-        What that means for the destination.
-    """
-    if exit_code >= 0:
-        flags = os.environ.get("XLA_FLAGS")
-        doubt = f"; look at XLA_FLAGS, which is '{flags}'" if flags else ""
-        return (
-            f"{subject}: the process that worked on it gave up with exit code {exit_code}; "
-            f"{consequence}{doubt}"
-        )
-    name = signal.Signals(-exit_code).name
-    if name == "SIGKILL":
-        return (
-            f"{subject}: the system killed the process that read it, most likely for want of "
-            f"memory; {consequence}"
-        )
-    return (
-        f"{subject}: a library crashed ({name}) on it, most likely because it is damaged; "
-        f"{consequence}"
-    )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 import click
 
 from l2cli import __version__
-from l2cli.cli import interruption
 from l2cli.cli.errors import (
     EXIT_BROKEN_PIPE,
     EXIT_INTERRUPTED,
@@ -22,6 +21,7 @@ from l2cli.cli.errors import (
     report_usage,
 )
 from l2cli.cli.terminal import open_streams, say
+from l2cli.runtime import interruption
 from l2cli.text import suggestion
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import sys
 
 import click
 
-from l2cli.cli import interruption
 from l2cli.cli.errors import report_error
+from l2cli.runtime import interruption
 
 
 class Command(click.Command):

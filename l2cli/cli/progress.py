@@ -6,8 +6,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from l2cli.cli.interruption import check
 from l2cli.cli.log_lines import FileLines, StoreLines
+from l2cli.runtime.interruption import check
 from l2cli.text import printable
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ import click
 
 from l2cli.cli.child import set_up
 from l2cli.cli.errors import EXIT_INTERRUPTED, error_text, with_flags_in_json
-from l2cli.cli.interruption import check
 from l2cli.cli.progress import store_progress
 from l2cli.cli.summaries import print_report
 from l2cli.cli.terminal import say
 from l2cli.errors import OptionError, SourceError
 from l2cli.filesystem.streams import is_stream
+from l2cli.runtime.interruption import check
 from l2cli.text import printable
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import itertools
 import os
 import stat
 import tempfile
@@ -13,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2cli.errors import DestinationError, reason
-from l2cli.filesystem.siblings import remove_abandoned, sibling_prefix, temporary_folder
+from l2cli.filesystem.siblings import clean_system_folder, sibling_path, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-_counter = itertools.count()
 
 
 @contextlib.contextmanager
@@ -92,7 +89,7 @@ def temporary_file(*, named: bool = False) -> Iterator[Path]:
         not even ``kill -9`` leaves the file behind. Else the next temporary file removes it.
     """
     if not named and _DESCRIPTORS.is_dir():
-        remove_abandoned(tempfile.gettempdir())
+        clean_system_folder()
         with tempfile.TemporaryFile() as file:
             yield _DESCRIPTORS / str(file.fileno())
         return
@@ -183,7 +180,7 @@ def _sibling(target: Path, destination: Path) -> Iterator[Path]:
 
 def _create_sibling(target: Path, destination: Path) -> tuple[Path, int]:
     while True:
-        sibling = target.with_name(f"{sibling_prefix(os.getpid())}{next(_counter)}.tmp")
+        sibling = sibling_path(target)
         try:
             return sibling, os.open(sibling, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         except FileExistsError:
@@ -194,7 +191,7 @@ def _create_sibling(target: Path, destination: Path) -> tuple[Path, int]:
 
 def _publish(sibling: Path, target: Path, model: Path | None) -> None:
     flush(sibling)
-    if model == target and hasattr(os, "chown"):
+    if model == target:
         # Only root can keep a file somebody else's; for others the new file is their own.
         with contextlib.suppress(PermissionError):
             os.chown(sibling, target.stat().st_uid, target.stat().st_gid)

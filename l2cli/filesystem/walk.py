@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from l2cli.filesystem.siblings import OWN_PREFIX
+from l2cli.filesystem.siblings import TOOL_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +116,7 @@ class _Walk:
             self.listing.failures.append((name, f"can't be read: {exc.strerror or exc}"))
             return
         for entry in found:
-            if not entry.name.startswith(OWN_PREFIX):
+            if not entry.name.startswith(TOOL_PREFIX):
                 self._take(entry, folder + entry.name)
 
     def sort_out_links(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.arrays import FLOAT_DTYPES, ITEM_SIZES
 from l2cli.errors import NoArrayError, OtherArraysError, SelectionError
-from l2cli.filesystem.siblings import OWN_PREFIX
+from l2cli.filesystem.siblings import TOOL_PREFIX
 from l2cli.io.array_names import (
     is_exact,
     means_embedding,
@@ -187,7 +187,7 @@ def _doubt(array: ArraySpec, arrays: Sequence[ArraySpec], file_stem: str) -> str
         return "a search result, unless named"
     if array.shape[-1:] == (1,) or (row_length(array) == 1 and not is_embedding_named(array)):
         return "rows of one number, unless named"
-    named_by = "" if file_stem.startswith(OWN_PREFIX) else file_stem  # Our temporary file.
+    named_by = "" if file_stem.startswith(TOOL_PREFIX) else file_stem  # Our temporary file.
     if word := means_other(array.name or named_by):
         return f"named like something else ({word}), unless named"
     is_alone = not any(_is_numeric(sibling) for sibling in arrays if sibling is not array)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 
-from l2cli.filesystem.siblings import OWN_PREFIX
+from l2cli.filesystem.siblings import TOOL_PREFIX
 
-FILE_NAME = f"{OWN_PREFIX}.jsonl"
+FILE_NAME = f"{TOOL_PREFIX}.jsonl"
 """The manifest of a store, in its folder."""
 
 

@@ -19,6 +19,12 @@ class OpenOptions:
         Whether HDF5 data that lies in other files may be read.
     assume_bfloat16 : bool, default False
         Whether an npy dtype of two bytes without a type is bfloat16.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> l2cli.OpenOptions(allow_external=True).assume_bfloat16
+    False
     """
 
     allow_external: bool = False

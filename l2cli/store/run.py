@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import DestinationError, NoArrayError, is_disk_full
-from l2cli.filesystem.siblings import OWN_PREFIX, is_abandoned
+from l2cli.filesystem.siblings import TOOL_PREFIX, remove_abandoned
 from l2cli.formats.registry import full_suffix
 from l2cli.io.families import families_of, sampled
 from l2cli.io.store_state import has_manifest
@@ -23,7 +23,7 @@ from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.report import Counts, short_rows
 from l2cli.store.manifest import Manifest, make_header, peek, recorded_choice
 from l2cli.store.plan import make_plan
-from l2cli.store.runners.local import InProcess, LocalWorkers, default_jobs, useful_jobs
+from l2cli.store.runners import find_runner
 from l2cli.store.settled import Settled
 from l2cli.store.task import ShardReport, failed
 from l2cli.text import brief, suffixes_text
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from l2cli.io.store_choice import StoreChoice
     from l2cli.store.manifest import Record
     from l2cli.store.plan import Plan
-    from l2cli.store.runners.local import Runner
+    from l2cli.store.runners.base import Runner
     from l2cli.store.task import ShardTask
 
     OnEvent = Callable[["ShardReport | StoreProgress"], None]
@@ -54,8 +54,6 @@ _TEXTS = {
     "bystander": ("bystander", "bystanders"),
     "not read": ("file not read", "files not read"),
 }
-_OUTSTANDING = 8
-"""A shard is large if it is more than this part of what each worker gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ def normalize_store(
     options: NormalizeOptions | None = None,
     files: StoreOptions | None = None,
     *,
-    runner: Runner | None = None,
+    runner: str | Runner = "local",
     on_event: OnEvent | None = None,
 ) -> StoreReport:
     """Normalize the vectors in every file of a folder, or in several files.
@@ -168,7 +166,7 @@ def normalize_store(
         The folder to write to; ``None`` for :func:`~l2cli.store.plan.default_store` of a folder,
         and for each file's own default of files.
     runner
-        What runs the tasks; ``None`` for this process or some workers of it.
+        What runs the tasks: a name in :data:`~l2cli.store.runners.RUNNERS`, or a runner.
     on_event
         Called with a ``ShardReport`` for each file, and with ``StoreProgress`` between them.
 
@@ -211,7 +209,8 @@ def normalize_store(
         manifest, records = _begin(stack, plan, header, files)
         _note_gone(plan, records)
         run = _Run(plan, records, manifest, report, on_event)
-        run.run(runner, files)
+        lock = [manifest.fileno()] if manifest else []
+        run.run(find_runner(runner, files.jobs, lock), files)
         run.warn_of_short_rows(options.epsilon)
         if manifest is not None:
             manifest.finish(report.shards["failed"])
@@ -240,7 +239,8 @@ def _begin(
         if files.overwrite or not manifest.load():
             _check_norms(plan, files)
             manifest.start()
-        _sweep(plan.root)
+        for folder, _, _ in os.walk(plan.root):
+            remove_abandoned(folder, is_exclusive=True)
     except OSError as exc:
         raise DestinationError(
             f"{plan.root} can't be written to: {exc.strerror or exc}; name another with -o"
@@ -271,19 +271,11 @@ def _check_root(root: str, files: StoreOptions) -> None:
         raise DestinationError(f"{root}: there is no folder {parent}; make it first")
     if files.overwrite or files.in_place or not os.path.isdir(root) or has_manifest(root):
         return
-    if any(not name.startswith(OWN_PREFIX) for name in os.listdir(root)):
+    if any(not name.startswith(TOOL_PREFIX) for name in os.listdir(root)):
         raise DestinationError(
             f"{root} exists and l2norm did not make it; name another with -o, or say --overwrite "
             "to write into it and replace files of the same names"
         )
-
-
-def _sweep(root: str) -> None:
-    """Remove the temporary siblings of processes that are gone."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if name.startswith(f"{OWN_PREFIX}-") and is_abandoned(name):
-                os.unlink(os.path.join(folder, name))
 
 
 def _make_folders(plan: Plan) -> None:
@@ -302,7 +294,7 @@ def _make_folders(plan: Plan) -> None:
 
 
 def _decide(
-    plan: Plan, options: NormalizeOptions, files: StoreOptions, runner: Runner | None
+    plan: Plan, options: NormalizeOptions, files: StoreOptions, runner: str | Runner
 ) -> StoreChoice | None:
     """Decide what is normalized in the folders of ``plan``, and tell its tasks.
 
@@ -337,12 +329,12 @@ def _survey(
     shards: list[ShardTask],
     families: list[str],
     options: NormalizeOptions,
-    runner: Runner | None,
+    runner: str | Runner,
 ) -> StoreChoice:
     family_of = {shards[index].name: family for family, index in sampled(families)}
     looked = [replace(task, action="survey") for task in shards if task.name in family_of]
-    runner = runner or InProcess()
-    with contextlib.closing(runner.run(looked, lambda task, done, total: None)) as results:
+    tasks_runner = find_runner(runner)
+    with contextlib.closing(tasks_runner.run(looked, lambda task, done, total: None)) as results:
         reports = [report for _, report in results]
     found = [(family_of[report.name], report.found) for report in reports]
     num_candidates = sum(task.action == "normalize" for task in plan.tasks)
@@ -393,17 +385,13 @@ class _Run:
         self.bystanders: dict[str, str] = {}
         self._short: dict[str, int] = {}
 
-    def run(self, runner: Runner | None, files: StoreOptions) -> None:
+    def run(self, runner: Runner, files: StoreOptions) -> None:
         """Run everything that isn't done."""
         self._on_event(self._state(""))
         for report in self._plan.failures:
             self._count(report)
         tasks = list(self._skip_done())
-        jobs = min(files.jobs or default_jobs(), len(tasks))
-        if files.jobs is None:
-            jobs = min(jobs, useful_jobs(len(tasks), sum(task.num_bytes for task in tasks)))
-        runner = runner or self._choose_runner(jobs)
-        with contextlib.closing(runner.run(_in_order(tasks, jobs), self._progress)) as reports:
+        with contextlib.closing(runner.run(tasks, self._progress)) as reports:
             num_left = len(tasks)
             for task, outcome in reports:
                 report = self._publish(task, outcome)
@@ -464,10 +452,6 @@ class _Run:
                 is_copy = report.status == "not read"  # They are known, whatever their suffix.
                 outcome = replace(report, status="copied") if is_copy else report
                 self._count(self._publish(task, outcome))
-
-    def _choose_runner(self, jobs: int) -> Runner:
-        lock = [self._manifest.fileno()] if self._manifest else []
-        return LocalWorkers(jobs, lock) if jobs > 1 else InProcess(lock)
 
     def _publish(self, task: ShardTask, report: ShardReport) -> ShardReport:
         """Note what is done. A staged result is noted first, then published: see ``Record``."""
@@ -533,17 +517,6 @@ class _Run:
 
 def _first_and_more(names: list[str]) -> str:
     return names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
-
-
-def _in_order(tasks: list[ShardTask], jobs: int) -> list[ShardTask]:
-    """Return ``tasks`` in natural order, but for the large ones, which come first.
-
-    A large one begun last would leave the other workers idle at the end.
-    """
-    large = sum(task.num_bytes for task in tasks) / max(1, jobs) / _OUTSTANDING
-    first = [task for task in tasks if jobs > 1 and task.num_bytes > large]
-    rest = [task for task in tasks if jobs <= 1 or task.num_bytes <= large]
-    return sorted(first, key=lambda task: -task.num_bytes) + rest
 
 
 def _keep_owner(path: str, staged: str) -> None:

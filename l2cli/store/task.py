@@ -27,7 +27,7 @@ from l2cli.errors import (
     is_disk_full,
 )
 from l2cli.filesystem.atomic import replacing
-from l2cli.filesystem.siblings import sibling_prefix
+from l2cli.filesystem.siblings import sibling_path
 from l2cli.formats.registry import by_name, detect
 from l2cli.io.destination import FileDestination
 from l2cli.io.resolve import Resolution, check_name, output_format
@@ -341,7 +341,7 @@ def _staged(task: ShardTask) -> tuple[Path, str]:
     destination = Path(task.destination)
     if not task.stage or task.dry_run:
         return destination, ""
-    destination = destination.with_name(f"{sibling_prefix(os.getpid())}staged")
+    destination = sibling_path(destination, "staged")
     return destination, str(destination)
 
 
@@ -409,13 +409,13 @@ def _copy_file(source: Path, destination: Path, *, overwrite: bool) -> None:
 def _link(task: ShardTask) -> ShardReport:
     if not task.dry_run:
         destination = Path(task.destination)
-        sibling = destination.with_name(f"{sibling_prefix(os.getpid())}link")
+        sibling = sibling_path(destination, "link")
         try:
-            with suppress(FileNotFoundError):
-                sibling.unlink()
             sibling.symlink_to(task.link)
             sibling.replace(destination)
         except OSError as exc:
+            with suppress(OSError):
+                sibling.unlink()
             raise DestinationError(f"{destination} can't be made: {exc.strerror or exc}") from exc
     return ShardReport(task.name, "copied", 0, result=fingerprint(task.destination))
 

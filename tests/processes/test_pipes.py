@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from l2cli.filesystem.siblings import Owner, host_label, name_prefix
 from tests.support.commands import PROGRAM, SAMPLES, children
 from tests.support.reference import worst_ulp
 
 Rows = np.ndarray[Any, Any]
 ROWS = np.random.default_rng(0).standard_normal((60, 8)).astype("f4")
+DEAD = name_prefix(Owner(host_label(), 999999999, 0))
 LOUD = "was kept in a temporary file"
 
 
@@ -312,9 +314,9 @@ def test_what_a_killed_run_kept_in_the_temporary_folder_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "temporary"
-    (folder / ".l2norm-999999999-abc").mkdir(parents=True)
-    (folder / ".l2norm-999999999-abc" / "file").write_text("half")
-    (folder / ".l2norm-999999998-0.tmp").write_text("half")
+    (folder / f"{DEAD}abc").mkdir(parents=True)
+    (folder / f"{DEAD}abc" / "file").write_text("half")
+    (folder / f"{DEAD}0.tmp").write_text("half")
     (folder / "notes").write_text("precious")
     monkeypatch.setenv("TMPDIR", str(folder))
     done = piped(parquet(), "-o", tmp_path / "y.npy")

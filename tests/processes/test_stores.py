@@ -81,13 +81,15 @@ def test_a_killed_worker_costs_its_shard_a_retry(tmp_path: Path) -> None:
             nonlocal tries
             halted = list(workers)
             for worker in halted:
-                worker._process.send_signal(signal.SIGSTOP)
+                worker._child.process.send_signal(signal.SIGSTOP)
             super()._employ(workers, pending)
             for worker in halted:
                 if worker.task is not None and worker.task.name == "deadly.npy":
                     tries += 1
-                    worker._process.send_signal(signal.SIGSEGV if tries == 1 else signal.SIGKILL)
-                worker._process.send_signal(signal.SIGCONT)
+                    worker._child.process.send_signal(
+                        signal.SIGSEGV if tries == 1 else signal.SIGKILL
+                    )
+                worker._child.process.send_signal(signal.SIGCONT)
 
     results = dict(
         (task.name, report)

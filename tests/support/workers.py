@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from l2cli.report import Counts
-    from l2cli.store.runners.local import OnProgress, Results
+    from l2cli.store.runners.base import OnProgress, Results
     from l2cli.store.task import ShardTask
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Here:
 
     def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
         for task in tasks:
-            yield task, run_shard(task)
+            yield task, run_shard(task, functools.partial(on_progress, task))
 
 
 def _call(backend: str, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:

@@ -40,7 +40,7 @@ LAYERS = {
         progress
         log_lines
         terminal
-        bars interruption
+        bars
     """,
     "formats": """
         registry

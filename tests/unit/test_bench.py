@@ -23,6 +23,7 @@ import pytest
 from l2cli import bench
 from l2cli.bench import BenchReport, Speed, run_bench
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
+from l2cli.filesystem.siblings import Owner, host_label, name_prefix
 from l2cli.graph.backends.load import choose_backend
 from l2cli.report import Report
 from l2cli.runtime.backends import BackendInfo
@@ -201,12 +202,18 @@ def test_what_a_killed_run_left_goes_and_what_a_living_one_has_stays(
     tmp_path: Path, workers: type[FakeWorkers]
 ) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **_CAPTURED)
-    for pid in (int(gone.stdout), os.getppid()):
-        folder = tmp_path / f".l2norm-{pid}-bench-x"
+    names = [
+        f"{name_prefix(Owner(host_label(), pid, 0))}bench-x"
+        for pid in (int(gone.stdout), os.getppid())
+    ]
+    for name in names:
+        folder = tmp_path / name
         folder.mkdir()
         (folder / "source").write_text("rows")
     run_bench(tmp_path, MEGABYTE)
-    assert [path.name for path in tmp_path.iterdir()] == [f".l2norm-{os.getppid()}-bench-x"]
+    assert [path.name for path in tmp_path.iterdir()] == [
+        f"{name_prefix(Owner(host_label(), os.getppid(), 0))}bench-x"
+    ]
 
 
 _CAPTURED: Any = {"capture_output": True, "check": True}

@@ -9,7 +9,8 @@ import pytest
 
 from l2cli.cli import cli, run
 from l2cli.cli.errors import error_text, with_flags, with_flags_in_json
-from l2cli.errors import crash_message, message_of
+from l2cli.errors import message_of
+from l2cli.runtime.child import crash_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,28 +7,19 @@ arrays to :mod:`l2cli.graph.backends.server`, which a new process runs, and read
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import weakref
-from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import BackendError
 from l2cli.graph.backends.base import Backend
+from l2cli.runtime.child import SpawnedChild
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
     import numpy as np
 
     from l2cli.graph.backends.base import Graph
     from l2cli.graph.spec import GraphSpec
-
-_PROGRAM = (
-    "import sys; sys.path[:] = {path!r}; from l2cli.graph.backends.server import main; "
-    "main({descriptor}, {name!r}, {device!r})"
-)
 
 
 class ProcessBackend(Backend):
@@ -43,21 +34,10 @@ class ProcessBackend(Backend):
     def __init__(self, name: str, device: str) -> None:
         super().__init__()
         self._lock = threading.Lock()
-        self._connection, remote = Pipe()
-        with remote:
-            code = _PROGRAM.format(
-                path=sys.path, descriptor=remote.fileno(), name=name, device=device
-            )
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(remote.fileno(),),
-                # The process that this one was forked from uses memory of the GPU too.
-                env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ},
-            )
-        weakref.finalize(self, _end, os.getpid(), process, self._connection)
+        # The process that this one was forked from uses memory of the GPU too.
+        child = SpawnedChild("l2cli.graph.backends.server", (name, device))
+        self._connection = child.connection
+        weakref.finalize(self, _end, os.getpid(), child)
         self.name, self.device = self._receive()
 
     def _compile(self, spec: GraphSpec) -> Graph:
@@ -82,9 +62,9 @@ class ProcessBackend(Backend):
         return message
 
 
-def _end(owner: int, process: subprocess.Popen[bytes], connection: Connection[Any, Any]) -> None:
-    """End ``process``, unless this process is a fork of the ``owner`` that started it."""
-    connection.close()
+def _end(owner: int, child: SpawnedChild) -> None:
+    """End ``child``, unless this process is a fork of the ``owner`` that started it."""
     if os.getpid() == owner:
-        process.kill()
-        process.wait()
+        child.end()
+    else:
+        child.connection.close()

@@ -1,25 +1,21 @@
-"""The other end of :mod:`l2cli.graph.backends.remote`: it computes for a forked child.
+"""A backend in a child process, for a process that was forked and can't have its own.
 
-It runs in a process of its own, reads specs and arrays from a socket, and ends with the process
-that asked.
+:class:`~l2cli.graph.backends.remote.ProcessBackend` starts it and sends it arrays.
 """
 
 from __future__ import annotations
 
-import signal
-import warnings
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import BackendError, L2NormError
 from l2cli.graph.backends.load import load_backend
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
-def main(descriptor: int, name: str, device: str) -> None:
-    """Serve the process at the other end of the socket ``descriptor``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The other process decides what Ctrl-C means.
-    warnings.simplefilter("ignore")
-    connection: Connection[Any, Any] = Connection(descriptor)
+
+def main(connection: Connection[Any, Any], name: str, device: str) -> None:
+    """Serve the process at the other end of ``connection``."""
     try:
         backend = load_backend(name, device)
         connection.send((backend.name, backend.device))
@@ -30,5 +26,5 @@ def main(descriptor: int, name: str, device: str) -> None:
         return
     except L2NormError as exc:
         connection.send(exc)
-    except Exception as exc:  # Of a class that the other process might not be able to unpickle.
+    except Exception as exc:  # As it came, it might not survive the way.
         connection.send(BackendError(f"{name} failed with {type(exc).__name__}: {exc}"))

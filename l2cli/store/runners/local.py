@@ -8,50 +8,62 @@ try. Nor do they import the caller's ``__main__``, as ``multiprocessing`` would 
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 from collections import deque
-from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from l2cli.errors import L2NormError, crash_message
+from l2cli.errors import L2NormError
 from l2cli.filesystem.siblings import remove_siblings
+from l2cli.runtime.child import SpawnedChild, crash_message
 from l2cli.runtime.processors import num_processors
 from l2cli.store.task import ShardReport, failed, is_native, run_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from l2cli.store.runners.base import OnProgress, Results, Runner
     from l2cli.store.task import ShardTask
 
-    Results = Generator[tuple[ShardTask, ShardReport], None, None]
-    OnProgress = Callable[[ShardTask, int, int], None]
-
-_PROGRAM = (
-    "import sys; sys.path[:] = {path!r}; from l2cli.store.worker import main; main({descriptor})"
-)
+_LARGE_PART = 8
+"""A shard is large if it is more than this part of what each worker gets."""
 _MAX_JOBS = 16
 _BYTES_PER_SECOND, _SECONDS_PER_SHARD = 700e6, 0.0025
 _SECONDS_WORTH_A_WORKER = 5.0
 """What a worker gets through, roughly, and how much of that makes its start worth while."""
 
 
-class Runner(Protocol):
-    """Runs the tasks of a store, wherever that is."""
+class LocalRunner:
+    """Runs tasks on this machine: in this process, or in workers where those are worth while.
 
-    def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
-        """Yield each task with its report as it is done, in any order.
+    Parameters
+    ----------
+    jobs : int, optional
+        How many processes; by default by the processors and the bytes of the tasks.
+    keep_open : sequence of int
+        Descriptors that stay open as long as one of the processes is alive.
+    """
 
-        When the iterator is closed before its end, all work has ended and left nothing behind.
+    def __init__(self, jobs: int | None = None, keep_open: Sequence[int] = ()) -> None:
+        self._jobs = jobs
+        self._keep_open = keep_open
 
-        Parameters
-        ----------
-        on_progress
-            Called with a task, the bytes of it that are done, and its bytes in all.
-        """
+    def run(self, tasks: Sequence[ShardTask], on_progress: OnProgress) -> Results:
+        """Run ``tasks``; large ones come first where several run at once."""
+        jobs = self._num_jobs(tasks)
+        if jobs > 1:
+            runner: Runner = LocalWorkers(jobs, self._keep_open)
+        else:
+            runner = InProcess(self._keep_open)
+        return runner.run(_in_order(tasks, jobs), on_progress)
+
+    def _num_jobs(self, tasks: Sequence[ShardTask]) -> int:
+        if any(task.action == "survey" for task in tasks):
+            return 1  # A survey reads a few bytes of a file, however large that is.
+        jobs = min(self._jobs or default_jobs(), len(tasks))
+        if self._jobs is None:
+            jobs = min(jobs, useful_jobs(len(tasks), sum(task.num_bytes for task in tasks)))
+        return jobs
 
 
 class InProcess:
@@ -115,7 +127,7 @@ class LocalWorkers:
                 worker.end()
 
     def _employ(self, workers: list[_Worker], pending: deque[ShardTask]) -> None:
-        """Give every worker that has nothing to do a task, and start more where they lack."""
+        """Give each idle worker a task, and start workers while fewer than tasks are starting."""
         for worker in workers:
             if worker.ready and worker.task is None and pending:
                 worker.begin(pending.popleft())
@@ -136,24 +148,28 @@ def useful_jobs(num_shards: int, num_bytes: int) -> int:
     return max(1, min(num_shards, int(seconds / _SECONDS_WORTH_A_WORKER)))
 
 
+def _in_order(tasks: Sequence[ShardTask], jobs: int) -> list[ShardTask]:
+    """Return ``tasks`` in their order, but for the large ones, which come first.
+
+    A large one begun last would leave the other workers idle at the end.
+    """
+    if jobs <= 1:
+        return list(tasks)
+    large = sum(task.num_bytes for task in tasks) / jobs / _LARGE_PART
+    first = sorted(
+        (task for task in tasks if task.num_bytes > large), key=lambda task: -task.num_bytes
+    )
+    return first + [task for task in tasks if task.num_bytes <= large]
+
+
 class _Worker:
     """One worker process, seen from its parent."""
 
     def __init__(self, keep_open: Sequence[int]) -> None:
         self.task: ShardTask | None = None
         self.ready = False
-        self.connection, other = Pipe()
-        with other:
-            code = _PROGRAM.format(path=sys.path, descriptor=other.fileno())
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(other.fileno(), *keep_open),
-                # Several share a GPU: none may take all of its memory at once.
-                env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ},
-            )
+        self._child = SpawnedChild("l2cli.store.worker", keep_open=keep_open)
+        self.connection = self._child.connection
 
     def begin(self, task: ShardTask) -> None:
         """Have it do ``task``."""
@@ -163,11 +179,9 @@ class _Worker:
 
     def end(self) -> int:
         """End the process at once, remove what it left, and return its exit code."""
-        self._process.kill()
-        code = self._process.wait()
-        self.connection.close()
+        code = self._child.end()
         if self.task is not None:
-            remove_siblings(Path(self.task.destination).parent, self._process.pid)
+            remove_siblings(Path(self.task.destination).parent, self._child.pid)
         return code
 
 

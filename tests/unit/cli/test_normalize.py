@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli import __version__
+from l2cli.filesystem.siblings import owner_of
 from tests.support.commands import PROGRAM, SAMPLES, l2norm, l2norm_anew, start
 from tests.support.reference import worst_ulp
 
@@ -302,7 +303,9 @@ def test_a_library_that_crashes_ends_in_a_message(tmp_path: Path) -> None:
     process = start("normalize", source, "--batch-size", "1")
     _wait_for_sibling(tmp_path, process)
     sibling = next(tmp_path.glob(".l2norm-*"))
-    os.kill(int(sibling.name.split("-")[1]), signal.SIGSEGV)
+    owner = owner_of(sibling.name)
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGSEGV)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert err == (
@@ -382,7 +385,9 @@ def test_a_backend_that_dies_is_said(source: Path) -> None:
 def _listening(script: str) -> subprocess.CompletedProcess[str]:
     """Run ``script`` in a process that takes signals as the command does."""
     preamble = (
-        "import os, signal, sys, time\nfrom l2cli.cli import interruption\ninterruption.listen()\n"
+        "import os, signal, sys, time\n"
+        "from l2cli.runtime import interruption\n"
+        "interruption.listen()\n"
     )
     return subprocess.run(
         [PROGRAM[0], "-c", preamble + script], capture_output=True, text=True, check=False

@@ -12,6 +12,7 @@ import pytest
 
 from l2cli.errors import SourceError
 from l2cli.filesystem.buffered_stream import BufferedStream, in_temporary_file
+from l2cli.filesystem.siblings import name_prefix
 from l2cli.io.streams import StreamSource
 
 
@@ -67,4 +68,4 @@ def test_a_spool_holds_all_and_is_gone_after(named: bool) -> None:
             assert path.stat().st_nlink == 0
     assert not path.exists()
     left = set(os.listdir(tempfile.gettempdir())) - before
-    assert not [name for name in left if name.startswith(f".l2norm-{os.getpid()}-")]
+    assert not [name for name in left if name.startswith(name_prefix())]

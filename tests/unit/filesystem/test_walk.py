@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     (root / ".l2norm.jsonl").write_text("{}")
-    (root / ".l2norm-1-0.tmp").write_text("")
+    (root / ".l2norm-host-1-0-0.tmp").write_text("")
     return root
 
 

@@ -127,7 +127,7 @@ def test_a_misspelt_name_is_answered_with_the_like_of_it() -> None:
 
 def test_the_name_of_a_temporary_file_of_ours_tells_nothing() -> None:
     lone = ArraySpec("", (10, 4), "float32")
-    assert why_not(lone, [lone], ".l2norm-12-0") == ""
+    assert why_not(lone, [lone], ".l2norm-host-12-0-0") == ""
     assert "(norms)" in why_not(lone, [lone], "norms")
 
 

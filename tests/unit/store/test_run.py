@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.errors import DestinationError, NoArrayError, OptionError, SelectionError, SourceError
+from l2cli.filesystem.siblings import Owner, host_label, name_prefix
 from l2cli.io.store_state import FILE_NAME
 from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.run import StoreReport, normalize_store
@@ -377,8 +378,8 @@ def test_links_inside_are_mirrored_and_links_outside_are_read(store: Path, tmp_p
 def test_stray_siblings_of_the_dead_are_removed(store: Path) -> None:
     _run(store)
     target = store.with_name("store.normalized")
-    dead = target / "img_emb" / ".l2norm-999999999-0.tmp"
-    alive = target / ".l2norm-1-0.tmp"
+    dead = target / "img_emb" / f"{name_prefix(Owner(host_label(), 999999999, 0))}0.tmp"
+    alive = target / f"{name_prefix(Owner(host_label(), 1, 0))}0.tmp"
     dead.touch()
     alive.touch()
     _run(store)
