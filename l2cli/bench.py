@@ -125,11 +125,11 @@ class BenchReport:
 
     def _comparisons(self) -> Iterator[str]:
         """Say how the backend that ``auto`` takes did against the others, where it ran."""
-        for other in self.devices if self.auto in self.devices else ():
-            if other != self.auto:
-                ratios = [each.seconds[self.auto] / each.seconds[other] for each in self.speeds]
+        for name in self.devices if self.auto in self.devices else ():
+            if name != self.auto:
+                ratios = [speed.seconds[self.auto] / speed.seconds[name] for speed in self.speeds]
                 yield (
-                    f"here {self.auto} took {statistics.median(ratios):.2f} × the time of {other} "
+                    f"here {self.auto} took {statistics.median(ratios):.2f} × the time of {name} "
                     "(median), start not counted"
                 )
 
@@ -163,11 +163,11 @@ def run_bench(
     if num_bytes < DIM * 8:
         raise OptionError(f"num_bytes is {num_bytes}, expected {DIM * 8} or more: one row")
     report = BenchReport(str(folder.absolute()), num_bytes, *choose_backend())
-    kinds = list(itertools.product(FORMATS, DTYPES))
+    cases = list(itertools.product(FORMATS, DTYPES))
 
     def tell(done: int) -> None:
         if progress is not None:
-            progress(done, len(kinds) * _MAX_RUNS)
+            progress(done, len(cases) * _MAX_RUNS)
 
     with _scratch(folder) as scratch, contextlib.ExitStack() as stack:
         _check_room(folder, num_bytes)
@@ -176,10 +176,10 @@ def run_bench(
         _make_file(source, FORMATS[0], "float32", 1)
         runs = {COPY: _copies(source), **_start(source, device, report, stack)}
         tell(0)  # What is to come is no guess from how long a start took.
-        for index, (kind, dtype) in enumerate(kinds):
+        for index, (file_format, dtype) in enumerate(cases):
             now = time.monotonic()
-            until = now + (deadline - now) / (len(kinds) - index)
-            _make_file(source, kind, dtype, num_bytes)
+            until = now + (deadline - now) / (len(cases) - index)
+            _make_file(source, file_format, dtype, num_bytes)
             turns: list[dict[str, float]] = []
             # By turns: machines have good and bad moments, and so each gets its share of both.
             while len(turns) < _MIN_RUNS or (len(turns) < _MAX_RUNS and time.monotonic() < until):
@@ -187,7 +187,7 @@ def run_bench(
                 tell(index * _MAX_RUNS + len(turns))
             medians = {name: statistics.median(turn[name] for turn in turns[1:]) for name in runs}
             size = source.stat().st_size
-            report.speeds.append(Speed(kind.title, dtype, size, len(turns) - 1, medians))
+            report.speeds.append(Speed(file_format.title, dtype, size, len(turns) - 1, medians))
     return report
 
 
@@ -214,14 +214,14 @@ def _check_room(folder: Path, num_bytes: int) -> None:
         )
 
 
-def _make_file(path: Path, kind: Format, dtype: str, num_bytes: int) -> None:
+def _make_file(path: Path, file_format: Format, dtype: str, num_bytes: int) -> None:
     """Write random rows, about ``num_bytes`` of them, at least one."""
     row_bytes = DIM * np.dtype(dtype).itemsize
     array = ArraySpec(UNNAMED, (max(1, num_bytes // row_bytes), DIM), dtype)
     generator = np.random.default_rng(0)
     with (
         replacing(path, like=None, overwrite=True) as sibling,
-        new_file_writer(kind)(sibling, {array.name: array}) as writer,
+        new_file_writer(file_format)(sibling, {array.name: array}) as writer,
     ):
         for start, stop in windows(array.num_rows, rows_per_batch(array, None)):
             rows = generator.standard_normal((stop - start, DIM)).astype(dtype)
@@ -247,7 +247,7 @@ def _start(
             continue
         report.start_seconds[name] = time.perf_counter() - before
         report.devices[name] = first.device
-        started[name] = (each.seconds for each in run)
+        started[name] = (report.seconds for report in run)
     if not started:
         raise BackendError("; ".join(dict.fromkeys(report.missing.values())))
     return started

@@ -1,4 +1,8 @@
-"""Checking one array: its norms are taken and counted, and compared with others if asked."""
+"""Checking one array: its norms are computed and counted, and its rows compared if asked.
+
+``check`` and ``normalize``'s verification hand batches to an :class:`ArrayRun`; the norms come from
+the engine. Where the batches come from is a matter of the caller.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING
 from l2cli.arrays import is_one_row
 from l2cli.checking.comparison import angles, side_by_side
 from l2cli.checking.result import ArrayCheck
-from l2cli.checking.statistics import NUM_OFFENDERS, Tally
+from l2cli.checking.statistics import NUM_NAMED_ROWS, NormStatistics
 from l2cli.engine.normalizer import Normalizer, make_normalizer
 
 if TYPE_CHECKING:
@@ -37,8 +41,8 @@ class ArrayRun:
 
     Attributes
     ----------
-    tally
-        What was found so far.
+    statistics
+        What was counted so far.
     num_incomplete
         How many of the rows that were taken have null components.
     spans
@@ -55,7 +59,7 @@ class ArrayRun:
         allow_zero: bool,
     ) -> None:
         self.array = array
-        self.tally = Tally(allow_zero=allow_zero)
+        self.statistics = NormStatistics(allow_zero=allow_zero)
         self._allow_zero = allow_zero
         self._reading = reading
         self._backend = backend
@@ -70,10 +74,10 @@ class ArrayRun:
         self._count(batch)
         norms = self._normalizer.norms(batch)
         # Of rows that are all alike, those that may be named; the rest by arithmetic.
-        stop = NUM_OFFENDERS if is_one_row(batch.rows) else len(norms)
-        self.tally.add(norms[:stop], self._tolerance, batch.row_number)
+        stop = NUM_NAMED_ROWS if is_one_row(batch.rows) else len(norms)
+        self.statistics.add(norms[:stop], self._tolerance, batch.row_number)
         if stop < len(norms):
-            self.tally += self._repeated(norms[:1], len(norms) - stop)
+            self.statistics += self._repeated(norms[:1], len(norms) - stop)
 
     def take_all(self, read: Read) -> None:
         """Check vectors that lie along axis 0. ``read`` starts a new pass."""
@@ -90,7 +94,7 @@ class ArrayRun:
         self._normalizer.measure(counted)
         if is_first:  # Of an array without a component nothing was read.
             list(counted())
-        self.tally.add(self._normalizer.column_norms, self._tolerance, int)
+        self.statistics.add(self._normalizer.column_norms, self._tolerance, int)
 
     def take_pairs(self, array: ArraySpec, before: Iterable[Batch], after: Iterable[Batch]) -> None:
         """Check the rows of ``after``, and compare each with what it was made of.
@@ -103,16 +107,18 @@ class ArrayRun:
         originals = self._make_normalizer(array)
         for old, new in side_by_side(before, map(self._count, after)):
             norms = self._normalizer.norms(new)
-            turns = angles(originals.vectors.all(old), self._normalizer.vectors.all(new))
-            self.tally.add_before(originals.norms(old))
-            self.tally.add(norms, self._tolerance, new.row_number, turns.reshape(norms.shape))
+            between = angles(originals.vectors.all(old), self._normalizer.vectors.all(new))
+            self.statistics.add_before(originals.norms(old))
+            self.statistics.add(
+                norms, self._tolerance, new.row_number, between.reshape(norms.shape)
+            )
 
     def result(self) -> ArrayCheck:
-        """Return what was found."""
-        array, figures = self.array, self.tally.figures()
+        """Return the result."""
+        array, summary = self.array, self.statistics.summary()
         shape = (self._num_rows, *self._normalizer.vectors.source_shape.common)
         return ArrayCheck(
-            array.name, shape, array.dtype, self._tolerance, figures, self.tally.offenders
+            array.name, shape, array.dtype, self._tolerance, summary, self.statistics.non_unit_rows
         )
 
     def _make_normalizer(self, array: ArraySpec) -> Normalizer:
@@ -120,9 +126,9 @@ class ArrayRun:
         options = replace(self._reading, nonfinite="keep", zero_rows="keep")
         return make_normalizer(array, array, options, self._backend)
 
-    def _repeated(self, norms: Array, times: int) -> Tally:
-        """Return the tally of ``norms`` so many times over."""
-        total, doubled = (Tally(allow_zero=self._allow_zero) for _ in range(2))
+    def _repeated(self, norms: Array, times: int) -> NormStatistics:
+        """Return the statistics of ``norms`` so many times over."""
+        total, doubled = (NormStatistics(allow_zero=self._allow_zero) for _ in range(2))
         doubled.add(norms, self._tolerance, int)
         while times:
             if times & 1:
@@ -134,5 +140,5 @@ class ArrayRun:
     def _count(self, batch: Batch) -> Batch:
         self._num_rows += len(batch.rows) + batch.num_null
         self.num_incomplete += 0 if batch.incomplete is None else int(batch.incomplete.sum())
-        self.tally.add_null(batch.num_null, batch.first_null)
+        self.statistics.add_null(batch.num_null, batch.first_null)
         return batch

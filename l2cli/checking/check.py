@@ -1,4 +1,9 @@
-"""Are these unit rows? The norms of a source against 1."""
+"""Checking sources: are their rows unit rows?
+
+``l2norm check`` and users of the library call :func:`check`, which reads files, folders and
+streams, has each array checked (:mod:`l2cli.checking.array`) and returns one report. How a report
+is shown is a matter of the caller.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ from typing import TYPE_CHECKING
 from l2cli.checking.array import ArrayRun
 from l2cli.checking.inputs import label, list_inputs
 from l2cli.checking.result import CheckReport, FileCheck
-from l2cli.checking.statistics import Tally
+from l2cli.checking.statistics import NormStatistics
 from l2cli.dtypes import DTYPES, FLOAT_DTYPES
 from l2cli.engine.backend import LazyBackend
 from l2cli.engine.pipeline import read_ahead
@@ -52,24 +57,31 @@ def check(
     source_format: str | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
-    """Take the norm of every row of ``sources``, and say which are not 1.
+    """Check whether every row of ``sources`` is a unit row.
 
     Of several files, those that can't be read are noted in the report.
 
     Parameters
     ----------
-    sources
+    sources : sequence of Path or binary file
         Files, folders, or an unbuffered stream that is read once. Of a folder, the files of a
-        known suffix are read, as far as they hold the store's vectors.
-    against
-        What became of the one source. Its rows are checked, and compared with those that they
-        were made of: a row that points elsewhere is as bad as one that is not unit.
-    source_format
-        The format of ``sources``: ``npy``, ``npz``, ``hdf5``, ``parquet`` or ``arrow``; ``None``
-        to tell it by the first bytes.
-    progress
+        known suffix are read, if they hold the store's vectors.
+    options : CheckOptions, optional
+        What is checked, and how far from 1 a norm may be.
+    against : Path or binary file, optional
+        What became of the one source. Its rows are checked, and each is compared with the row
+        that it was made of: one that points in another direction counts as not unit.
+    source_format : str, optional
+        The format of ``sources``, such as ``npy`` or ``parquet``; by default it is recognized by
+        the first bytes.
+    progress : callable, optional
         Called after every batch with the bytes read so far and the bytes to read in all, or 0.
         What it raises ends the run.
+
+    Returns
+    -------
+    CheckReport
+        Counts and norms of all arrays, each array and each file; ``is_unit`` is the answer.
 
     Raises
     ------
@@ -80,12 +92,12 @@ def check(
     """
     started = time.perf_counter()
     options = options or CheckOptions()
-    inputs = list_inputs(sources, options.selecting, source_format, against)
-    run = _Run(options, sum(each.num_bytes for each in inputs.found), progress)
-    is_alone = len(inputs.found) == 1
+    inputs = list_inputs(sources, options.reading, source_format, against)
+    run = _Run(options, sum(source.num_bytes for source in inputs.inputs), progress)
+    is_alone = len(inputs.inputs) == 1
     files = [FileCheck(path, error=f"{path} {message}") for path, message in inputs.failures]
-    found = [run.check(each, is_alone=is_alone) for each in inputs.found]
-    files += [file for file in found if file is not None]
+    checked = (run.check(source, is_alone=is_alone) for source in inputs.inputs)
+    files += [file for file in checked if file is not None]
     if not any(file.arrays or file.error for file in files):
         raise NoArrayError(f"{label(sources[0])} holds no file with an array to check")
     doubtful = [
@@ -94,7 +106,7 @@ def check(
     return CheckReport(
         options.zero_rows,
         files,
-        run.tally.figures(),
+        run.statistics.summary(),
         inputs.notes + _not_checked(inputs, run.bystanders),
         time.perf_counter() - started,
         dict(Counter(map(full_suffix, doubtful))),
@@ -105,8 +117,8 @@ def check(
 def _unfinished(sources: Sequence[Path | Readable | None]) -> list[str]:
     """Return which of the folders are not what a whole store became, and why."""
     folders = [source for source in sources if isinstance(source, Path) and os.path.isdir(source)]
-    found = [(folder, unfinished(str(folder))) for folder in folders]
-    return [f"{folder} is not finished ({why})" for folder, why in found if why]
+    states = [(folder, unfinished(str(folder))) for folder in folders]
+    return [f"{folder} is not finished ({why})" for folder, why in states if why]
 
 
 def _not_checked(inputs: Inputs, bystanders: list[str]) -> list[str]:
@@ -122,10 +134,10 @@ def _not_checked(inputs: Inputs, bystanders: list[str]) -> list[str]:
 
 
 class _Run:
-    """Checks one input after the other, and tells how far it is."""
+    """Checks one input after the other, and reports how far it is."""
 
     def __init__(self, options: CheckOptions, num_bytes: int, progress: Progress | None) -> None:
-        self.tally = Tally(allow_zero=options.allow_zero)
+        self.statistics = NormStatistics(allow_zero=options.allow_zero)
         self.bystanders: list[str] = []
         self._options = options
         self._total = num_bytes
@@ -133,42 +145,42 @@ class _Run:
         self._progress = progress or (lambda done, total: None)
         self._backend = LazyBackend(options.backend, options.device)
 
-    def check(self, each: Input, *, is_alone: bool) -> FileCheck | None:
-        """Return what was found in one input; ``None`` for a file of a folder without an array."""
+    def check(self, given: Input, *, is_alone: bool) -> FileCheck | None:
+        """Return the check of one input; ``None`` for a file of a folder without an array."""
         try:
-            return self._check(each)
+            return self._check(given)
         except BackendError:
             raise
         except L2NormError as exc:
-            if is_alone and each.named:
+            if is_alone and given.named:
                 raise
-            if isinstance(exc, NoArrayError) and not each.named:
-                self.bystanders += [each.label] if isinstance(exc, OtherArraysError) else []
+            if isinstance(exc, NoArrayError) and not given.named:
+                self.bystanders += [given.label] if isinstance(exc, OtherArraysError) else []
                 return None
-            return FileCheck(each.label, each.named, error=str(exc))
+            return FileCheck(given.label, given.named, error=str(exc))
         finally:
-            self._done += each.num_bytes
+            self._done += given.num_bytes
 
-    def _check(self, each: Input) -> FileCheck:
-        source, options = each.source(), self._options
-        file = FileCheck(each.label, each.named, source.file_format.title)
-        advance = partial(self._advance, each.num_bytes)
-        choose = partial(self._choose, choice=each.choice)
+    def _check(self, given: Input) -> FileCheck:
+        source, options = given.source(), self._options
+        file = FileCheck(given.label, given.named, source.file_format.title)
+        advance = partial(self._advance, given.num_bytes)
+        choose = partial(self._choose, choice=given.choice)
         with contextlib.ExitStack() as stack:
             self._backend.begin_loading()
-            if each.before is None:
+            if given.before is None:
                 reader = stack.enter_context(
-                    source.opened(options.reading, partial(self._must_seek, choose))
+                    source.opened(options, partial(self._must_seek, choose))
                 )
                 selection = choose(reader)
                 runs = [self._run(array) for array in selection]
                 self._read(reader, runs, _ByteCount(runs, advance))
             else:
-                original = each.before.source()
-                file.before = each.before.label
+                original = given.before.source()
+                file.before = given.before.label
                 must_seek = partial(self._has_several, choose)
-                old = stack.enter_context(original.opened(options.reading, must_seek))
-                reader = stack.enter_context(source.opened(options.reading, must_seek))
+                old = stack.enter_context(original.opened(options, must_seek))
+                reader = stack.enter_context(source.opened(options, must_seek))
                 selection = choose(reader)
                 pairs = self._pair(choose(old).arrays, selection.arrays)
                 runs = [run for _, run in pairs]
@@ -177,7 +189,7 @@ class _Run:
             source.check_unchanged()
             file.notes = [*reader.notes, *selection.notes]
         for run in runs:
-            self.tally += run.tally
+            self.statistics += run.statistics
             file.arrays.append(run.result())
         return file
 
@@ -192,14 +204,14 @@ class _Run:
         )
 
     def _choose(self, reader: Reader, choice: ShardChoice | None) -> Selection:
-        options = self._options.selecting
+        options = self._options.reading
         chosen = choice.select(reader, options) if choice else select(reader, options.select)
         for array in chosen:
-            self._options.reading.axes(array)
+            options.axes(array)
             if array.dtype not in FLOAT_DTYPES:
                 # An array without a name was not asked for by name: its file holds none to check.
                 raise (SourceError if array.name else NoArrayError)(
-                    f"{array.label} is {array.dtype}, and unit rows are of a float type"
+                    f"{array.label} is {array.dtype}, and only rows of a float dtype can be unit"
                 )
         return chosen
 
@@ -212,16 +224,18 @@ class _Run:
     def _pair(
         self, old: Sequence[ArraySpec], new: Sequence[ArraySpec]
     ) -> list[tuple[ArraySpec, ArrayRun]]:
-        """Return each array with what it was made of: by name, unless there is one of each."""
+        """Return each array with what it was made of: by name, unless there is one of given."""
         runs = [self._run(array) for array in new]
         if any(run.spans for run in runs):
-            raise OptionError("--against compares rows, and --axis 0 is not along them")
+            raise OptionError("`against` compares rows, and `axis=0` is not along them")
         if len(old) == len(new) == 1:
             return [(old[0], runs[0])]
         names = {array.name: array for array in old}
         if names.keys() != {array.name for array in new}:
             kept = [", ".join(f"'{array.name}'" for array in arrays) for arrays in (old, new)]
-            raise SourceError(f"it holds {kept[1]}, the other source {kept[0]}; choose with -s")
+            raise SourceError(
+                f"it holds {kept[1]}, the other source {kept[0]}; choose with `select`"
+            )
         return [(names[run.array.name], run) for run in runs]
 
     def _read(self, reader: Reader, runs: list[ArrayRun], count: _ByteCount) -> None:
@@ -255,7 +269,7 @@ class _Run:
                     count.add(batch)
 
     def _advance(self, num_bytes: int, done: int, total: int) -> None:
-        """Tell of ``done`` of ``total`` bytes of numbers, in a file of ``num_bytes``."""
+        """Report ``done`` of ``total`` bytes of numbers, in a file of ``num_bytes``."""
         if self._total:
             self._progress(self._done + num_bytes * min(done, total) // max(1, total), self._total)
         else:
@@ -271,6 +285,6 @@ class _ByteCount:
         self._advance = advance
 
     def add(self, batch: Batch) -> None:
-        """Tell of a batch that was dealt with."""
+        """Report a batch that was checked."""
         self._done += batch.rows.nbytes
         self._advance(self._done, self._total)

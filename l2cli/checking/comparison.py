@@ -1,4 +1,7 @@
-"""Rows of two sources side by side, and by how much their directions differ."""
+"""The rows of two sources side by side, and the angles between them.
+
+``check(against=…)`` compares rows with what became of them. Nothing is counted here.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def side_by_side(before: Iterable[Batch], after: Iterable[Batch]) -> Iterator[tu
     while left.has_rows() and right.has_rows():
         num_rows = min(left.num_rows, right.num_rows)
         pair = left.cut(num_rows), right.cut(num_rows)
-        _compare_places(*pair)
+        _compare_positions(*pair)
         yield pair
     if left.has_rows() or right.has_rows():
         longer, row = ("more", left.next_row) if left.num_rows else ("fewer", right.next_row)
@@ -42,8 +45,8 @@ def angles(before: Array, after: Array) -> Array:
 
     They are good to about 1e-15 however small they are: the chord and its complement give
     them, as in W. Kahan, *How Futile are Mindless Assessments of Roundoff*, not the cosine.
-    A row that is zero in one of the two only is as good as turned about, by pi. What was not
-    finite before had no direction to lose, and two zero rows have none either: 0.
+    Where one of the two is zero and the other isn't, the angle is pi, the largest there is. It is
+    0 where the row before was not finite, and where both are zero: they had no direction to lose.
 
     Parameters
     ----------
@@ -52,12 +55,12 @@ def angles(before: Array, after: Array) -> Array:
     """
     if not before.size:
         return np.zeros(len(before))
-    (first, norms), (second, others) = _directions(before), _directions(after)
+    (first, norms), (second, new_norms) = _directions(before), _directions(after)
     with np.errstate(invalid="ignore"):
-        found = 2 * np.arctan2(_lengths(first - second), _lengths(first + second))
-    alike = ~norms.finite | (norms.zero & others.zero)
-    lost = ~others.finite | (norms.zero != others.zero)
-    result: Array = np.select([alike, lost], [0.0, np.pi], found)
+        between = 2 * np.arctan2(_lengths(first - second), _lengths(first + second))
+    alike = ~norms.finite | (norms.zero & new_norms.zero)
+    lost = ~new_norms.finite | (norms.zero != new_norms.zero)
+    result: Array = np.select([alike, lost], [0.0, np.pi], between)
     return result
 
 
@@ -72,15 +75,15 @@ def _lengths(rows: Array) -> Array:
     return lengths
 
 
-def _compare_places(before: Batch, after: Batch) -> None:
-    places, others = _row_numbers(before), _row_numbers(after)
-    if not np.array_equal(places, others):
-        row = min(set(places.tolist()) ^ set(others.tolist()))
+def _compare_positions(before: Batch, after: Batch) -> None:
+    numbers, new_numbers = _row_numbers(before), _row_numbers(after)
+    if not np.array_equal(numbers, new_numbers):
+        row = min(set(numbers.tolist()) ^ set(new_numbers.tolist()))
         raise SourceError(f"row {row} is null in one of the two sources only")
     if before.rows.shape != after.rows.shape:
         shapes = [" × ".join(map(str, rows.shape[1:])) for rows in (before.rows, after.rows)]
         raise SourceError(
-            f"row {places[0]} had {shapes[0]} components before and has {shapes[1]} now; "
+            f"row {numbers[0]} had {shapes[0]} components before and has {shapes[1]} now; "
             "there are no directions to compare"
         )
 

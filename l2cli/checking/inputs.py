@@ -1,4 +1,7 @@
-"""Which files and streams a check reads."""
+"""Which files and streams a check reads: of a folder, those of a known suffix.
+
+``check`` asks here first. Nothing of a file is read but, for a store, the names of its arrays.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ class Input:
         What is taken from it, where it is a shard of a store.
     """
 
-    place: Path | Readable
+    location: Path | Readable
     source_format: str | None = None
     named: bool = True
     before: Input | None = None
@@ -49,19 +52,19 @@ class Input:
 
     @property
     def label(self) -> str:
-        return label(self.place)
+        return label(self.location)
 
     @property
     def num_bytes(self) -> int:
         """Bytes of the file; 0 for a stream."""
-        if isinstance(self.place, Path) and os.path.isfile(self.place):
-            return self.place.stat().st_size
+        if isinstance(self.location, Path) and os.path.isfile(self.location):
+            return self.location.stat().st_size
         return 0
 
     def source(self) -> Source:
         """Find out its format."""
-        kind = by_name(self.source_format) if self.source_format else None
-        return find_source(self.place, kind)
+        file_format = by_name(self.source_format) if self.source_format else None
+        return find_source(self.location, file_format)
 
 
 @dataclass
@@ -78,15 +81,15 @@ class Inputs:
         The files of folders that are of no format that is read.
     """
 
-    found: list[Input] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     not_read: list[FoundFile] = field(default_factory=list)
 
 
-def label(place: Path | Readable) -> str:
+def label(location: Path | Readable) -> str:
     """Return what messages call a file, a folder or a stream."""
-    return str(place) if isinstance(place, Path) else STANDARD_INPUT
+    return str(location) if isinstance(location, Path) else STANDARD_INPUT
 
 
 def list_inputs(
@@ -106,20 +109,20 @@ def list_inputs(
         files of the same names.
     """
     if against is not None and len(sources) > 1:
-        raise OptionError(f"--against compares with one SOURCE, not {len(sources)}")
-    inputs = Inputs()
+        raise OptionError(f"`against` compares with one source, not {len(sources)}")
+    listed = Inputs()
     for source in sources:
         if isinstance(source, Path) and os.path.isdir(source):
-            _list_folder(inputs, source, options, source_format, against)
+            _list_folder(listed, source, options, source_format, against)
         elif against is None:
-            inputs.found.append(Input(source, source_format))
+            listed.inputs.append(Input(source, source_format))
         else:
-            inputs.found.append(Input(against, before=Input(source, source_format)))
-    return inputs
+            listed.inputs.append(Input(against, before=Input(source, source_format)))
+    return listed
 
 
 def _list_folder(
-    inputs: Inputs,
+    listed: Inputs,
     folder: Path,
     options: NormalizeOptions,
     source_format: str | None,
@@ -128,17 +131,17 @@ def _list_folder(
     if against is not None and not (isinstance(against, Path) and os.path.isdir(against)):
         raise OptionError(f"{folder} is a folder, and {label(against)} is not; name two folders")
     listing = list_folder(str(folder))
-    inputs.notes += listing.notes
-    inputs.failures += [(str(folder / name), message) for name, message in listing.failures]
+    listed.notes += listing.notes
+    listed.failures += [(str(folder / name), message) for name, message in listing.failures]
     files = [file for file in listing.files if not file.link]
-    inputs.not_read += [file for file in files if by_suffix(Path(file.name)) is None]
+    listed.not_read += [file for file in files if by_suffix(Path(file.name)) is None]
     names = [file.name for file in files if by_suffix(Path(file.name)) is not None]
     shards = [Input(folder / name, source_format, named=False) for name in names]
     families = families_of(names)
-    kind = by_name(source_format) if source_format else None
-    choice = survey_files([folder / name for name in names], families, options, kind)
-    for name, shard, family in zip(names, shards, families, strict=True):
-        each = replace(shard, choice=choice.of(family))
+    file_format = by_name(source_format) if source_format else None
+    choice = survey_files([folder / name for name in names], families, options, file_format)
+    for name, named, family in zip(names, shards, families, strict=True):
+        shard = replace(named, choice=choice.of(family))
         if isinstance(against, Path):
-            each = Input(against / name, named=False, before=each, choice=each.choice)
-        inputs.found.append(each)
+            shard = Input(against / name, named=False, before=shard, choice=shard.choice)
+        listed.inputs.append(shard)

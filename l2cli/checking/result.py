@@ -1,4 +1,8 @@
-"""What a check found: figures, in words and as JSON."""
+"""The result of a check: counts and ranges of norms, in words and as JSON.
+
+:mod:`l2cli.checking` makes these objects; the command prints them and a program reads them. They
+hold numbers and text only, so that a child process can send them to its parent.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from l2cli.text import shape_text, suffixes_text
 
 if TYPE_CHECKING:
-    from l2cli.checking.histogram import Picture
+    from l2cli.checking.bars import Bars
 
 
 @dataclass(frozen=True)
-class Offender:
+class NonUnitRow:
     """A vector that is not unit.
 
     Attributes
@@ -20,30 +24,30 @@ class Offender:
     position
         Its row number; of an array of higher rank, its indexes along the axes that it doesn't
         lie along.
-    kind
+    category
         ``not unit``, ``zero``, ``non-finite``, ``null``, or ``turned`` where it is unit but
         points elsewhere than what it was made of.
     norm
         ``None`` where there is none.
-    turn
-        By which angle, in radians, where that is too much.
+    angle
+        Between it and what it was made of, in radians, where that is too much.
     """
 
     position: tuple[int, ...]
-    kind: str
+    category: str
     norm: float | None = None
-    turn: float | None = None
+    angle: float | None = None
 
     def __str__(self) -> str:
         where = ", ".join(f"{index:,}" for index in self.position)
-        place = {0: "0", 1: where}.get(len(self.position), f"[{where}]")
-        what = self.kind if self.norm is None else f"norm {norm_text(self.norm)}"
-        turned = "" if self.turn is None else f", turned by {self.turn:.3g}"
-        return f"{place} ({what}{turned})"
+        position = {0: "0", 1: where}.get(len(self.position), f"[{where}]")
+        what = self.category if self.norm is None else f"norm {norm_text(self.norm)}"
+        rotation = "" if self.angle is None else f", turned by {self.angle:.3g}"
+        return f"{position} ({what}{rotation})"
 
 
 @dataclass(frozen=True)
-class Span:
+class NormRange:
     """The ends and the middle of some norms.
 
     Attributes
@@ -65,25 +69,24 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What was found among some rows.
+class NormSummary:
+    """Counts of some rows, and the range of their norms.
 
     Attributes
     ----------
     num_rows
         All rows but null rows.
     unit, zero, nonfinite, null
-        How many there are of each kind.
-    offending
-        How many rows are not unit or were turned, those zero and null rows included that may not
-        be there.
+        How many there are of each category.
+    non_unit
+        How many rows are not unit or were turned, with the zero and null rows that are forbidden.
     norms
         Of the rows that are neither zero nor non-finite; ``None`` where there are none.
-    picture
+    bars
         The same norms as bars.
     before
         The norms of the rows that these were made of, where they were compared.
-    largest_turn
+    largest_angle
         The largest angle between a row and what it was made of, in radians, if compared.
     zero_allowed
         Whether zero and null rows may be there.
@@ -94,21 +97,21 @@ class Figures:
     zero: int
     nonfinite: int
     null: int
-    offending: int
-    norms: Span | None
-    picture: Picture
-    before: Span | None = None
-    largest_turn: float | None = None
+    non_unit: int
+    norms: NormRange | None
+    bars: Bars
+    before: NormRange | None = None
+    largest_angle: float | None = None
     zero_allowed: bool = True
 
     def __str__(self) -> str:
         without = {"zero": self.zero, "null": self.null}
         bad = {"non-finite": self.nonfinite} | ({} if self.zero_allowed else without)
         parts = [f"{self.unit:,} unit"]
-        if self.offending:
-            turned = "" if self.largest_turn is None else ", or turned"
+        if self.non_unit:
+            rotations = "" if self.largest_angle is None else ", or turned"
             named = f" ({_counted(bad)})" if any(bad.values()) else ""
-            parts.append(f"{self.offending:,} not unit{turned}{named}")
+            parts.append(f"{self.non_unit:,} not unit{rotations}{named}")
         if self.zero_allowed and any(without.values()):
             parts.append(_counted(without))
         return f"{self.num_rows + self.null:,} rows: {', '.join(parts)}"
@@ -116,14 +119,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class ArrayCheck:
-    """What was found in one array."""
+    """The result of one array."""
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
     tolerance: float
-    figures: Figures
-    offenders: list[Offender]
+    summary: NormSummary
+    non_unit_rows: list[NonUnitRow]
 
     @property
     def title(self) -> str:
@@ -132,28 +135,30 @@ class ArrayCheck:
         return f"{name}{shape_text(self.shape)} {self.dtype}"
 
     def __str__(self) -> str:
-        lines, figures = [str(self.figures)], self.figures
-        if figures.before is not None:
-            lines.append(f"norms before: {figures.before}")
-        if figures.norms is not None:
-            farthest = f"|norm - 1| {figures.norms.farthest:.2g} at most"
-            lines.append(f"norms: {figures.norms}; {farthest}, {self.tolerance:g} allowed")
-        if figures.largest_turn is not None:
+        lines, summary = [str(self.summary)], self.summary
+        if summary.before is not None:
+            lines.append(f"norms before: {summary.before}")
+        if summary.norms is not None:
+            farthest = f"|norm - 1| {summary.norms.farthest:.2g} at most"
+            lines.append(f"norms: {summary.norms}; {farthest}, {self.tolerance:g} allowed")
+        if summary.largest_angle is not None:
             lines.append(
-                f"directions: turned by {figures.largest_turn:.2g} rad at most, "
+                f"directions: turned by {summary.largest_angle:.2g} rad at most, "
                 f"{self.tolerance:g} allowed"
             )
-        if self.offenders:
-            rows = "rows" if figures.offending > 1 else "row"
-            more = figures.offending - len(self.offenders)
-            named = ", ".join(map(str, self.offenders)) + (f" and {more:,} more" if more else "")
+        if self.non_unit_rows:
+            rows = "rows" if summary.non_unit > 1 else "row"
+            more = summary.non_unit - len(self.non_unit_rows)
+            named = ", ".join(map(str, self.non_unit_rows)) + (
+                f" and {more:,} more" if more else ""
+            )
             lines.append(f"not unit: {rows} {named}")
         return "\n".join(lines)
 
 
 @dataclass
 class FileCheck:
-    """What was found in one file or stream.
+    """The result of one file or stream.
 
     Attributes
     ----------
@@ -176,11 +181,11 @@ class FileCheck:
 
 @dataclass
 class CheckReport:
-    """What was found in all sources.
+    """The result of a check.
 
     Attributes
     ----------
-    figures
+    summary
         Of all arrays together.
     unread
         How many files of folders were not read and may hold vectors, by suffix.
@@ -190,7 +195,7 @@ class CheckReport:
 
     zero_rows: str
     files: list[FileCheck]
-    figures: Figures
+    summary: NormSummary
     notes: list[str]
     seconds: float
     unread: dict[str, int] = field(default_factory=dict)
@@ -199,7 +204,7 @@ class CheckReport:
     @property
     def is_unit(self) -> bool:
         """Whether every row of every file is a unit row, or allowed not to be."""
-        return not (self.figures.offending or self._unread_text())
+        return not (self.summary.non_unit or self._unread_text())
 
     @property
     def num_failed(self) -> int:
@@ -214,24 +219,26 @@ class CheckReport:
     @property
     def verdict(self) -> str:
         """The answer, in one line."""
-        figures = self.figures
-        rows = figures.num_rows + figures.null
+        summary = self.summary
+        rows = summary.num_rows + summary.null
         where = f" in {self.num_arrays:,} arrays" if self.num_arrays > 1 else ""
-        is_compared = figures.largest_turn is not None
+        is_compared = summary.largest_angle is not None
         unread = self._unread_text()
-        if figures.offending:
-            are = "is" if figures.offending == 1 else "are"
-            turned = ", or turned" if is_compared else ""
+        if summary.non_unit:
+            are = "is" if summary.non_unit == 1 else "are"
+            rotations = ", or turned" if is_compared else ""
             also = f"; {unread}" if unread else ""
-            return f"no: {figures.offending:,} of {rows:,} rows{where} {are} not unit{turned}{also}"
+            return (
+                f"no: {summary.non_unit:,} of {rows:,} rows{where} {are} not unit{rotations}{also}"
+            )
         if unread:
             read = f"all {rows:,} rows that were read are unit, but " if rows else ""
             return f"unknown: {read}{unread}"
         if not rows:
             return "yes: there are no rows"
-        exempt = {"zero": figures.zero, "null": figures.null}
-        allowed = " and ".join(f"{n:,} {kind}" for kind, n in exempt.items() if n)
-        but = f", but for {allowed} rows (--zero-rows allow)" if allowed else ""
+        exempt = {"zero": summary.zero, "null": summary.null}
+        allowed = " and ".join(f"{n:,} {category}" for category, n in exempt.items() if n)
+        but = f", but for {allowed} rows, which are allowed" if allowed else ""
         lengths = "; only lengths changed" if is_compared else ""
         return f"yes: all {rows:,} rows{where} are unit{but}{lengths}"
 
@@ -243,19 +250,38 @@ class CheckReport:
         """
         if self.num_failed:
             return 3
-        return 1 if self.figures.offending else 3 if self._unread_text() else 0
+        return 1 if self.summary.non_unit else 3 if self._unread_text() else 0
 
     def _unread_text(self) -> str:
         failed = f"{self.num_failed:,} of {len(self.files):,} files could not be read"
         count = sum(self.unread.values())
         files = "1 file that was" if count == 1 else f"{count:,} files that were"
         may = f"{files} not read may hold vectors: {suffixes_text(self.unread)}"
-        told = [failed] * bool(self.num_failed) + [may] * bool(count) + self.unfinished
-        return " and ".join(told)
+        texts = [failed] * bool(self.num_failed) + [may] * bool(count) + self.unfinished
+        return " and ".join(texts)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
-        return {"is_unit": self.is_unit, **asdict(self)}
+        return {"is_unit": self.is_unit, **_renamed(asdict(self))}
+
+
+_JSON_KEYS = {
+    "summary": "figures",
+    "bars": "picture",
+    "not_unit": "other",
+    "non_unit": "offending",
+    "non_unit_rows": "offenders",
+    "category": "kind",
+    "angle": "turn",
+    "largest_angle": "largest_turn",
+}
+"""What version 0.1 called some fields, and what the JSON still calls them."""
+
+
+def _renamed(record: Any) -> Any:
+    if isinstance(record, dict):
+        return {_JSON_KEYS.get(key, key): _renamed(value) for key, value in record.items()}
+    return [_renamed(part) for part in record] if isinstance(record, list) else record
 
 
 def _counted(numbers: dict[str, int]) -> str:

@@ -1,18 +1,15 @@
-"""A picture of norms in characters."""
+"""The bars of a check in block characters, for a terminal."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import click
 
-from l2cli.checking.histogram import norm_label
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2cli.checking.histogram import Picture
+    from l2cli.checking.bars import Bars
 
 MIN_COLUMNS = 72
 """How wide a terminal must be for it."""
@@ -21,40 +18,33 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _INDENT = "  "
 
 
-def draw(picture: Picture) -> str:
-    """Return a picture as lines of block characters: unit rows green, heights by logarithm."""
-    none = [0] * picture.num_bars
-    lines = [*_strip(picture.unit or none, picture.other or none, picture.highest)]
-    if picture.before:
-        lines = ["before", *_strip(none, picture.before, picture.highest), "after", *lines]
-    rows = "row" if picture.highest == 1 else "rows"
-    scale = f"heights by logarithm, the highest bar {picture.highest:,} {rows}"
-    return "\n".join(_INDENT + line for line in [*lines, _axis(picture), scale])
+def draw(bars: Bars) -> str:
+    """Return bars as lines of block characters: unit rows green, heights by logarithm."""
+    none = [0] * bars.num_bars
+    lines = [*_strip(bars, bars.unit or none, bars.not_unit or none)]
+    if bars.before:
+        lines = ["before", *_strip(bars, none, bars.before), "after", *lines]
+    rows = "row" if bars.highest == 1 else "rows"
+    scale = f"heights by logarithm, the highest bar {bars.highest:,} {rows}"
+    return "\n".join(_INDENT + line for line in [*lines, _axis(bars), scale])
 
 
-def _strip(unit: list[int], other: list[int], highest: int) -> Iterator[str]:
-    heights = [_height(sum(counts), highest) for counts in zip(unit, other, strict=True)]
+def _strip(bars: Bars, unit: list[int], not_unit: list[int]) -> Iterator[str]:
+    totals = map(sum, zip(unit, not_unit, strict=True))
+    heights = [bars.height(total, 8 * _LINES) for total in totals]  # In eighths of a line.
     for line in reversed(range(_LINES)):
         blocks = [_BLOCKS[min(max(height - 8 * line, 0), 8)] for height in heights]
-        yield "".join(map(_colored, blocks, unit, other))
+        yield "".join(map(_colored, blocks, unit, not_unit))
 
 
-def _height(count: int, highest: int) -> int:
-    """Return the eighths of a line that a bar takes: one row can be seen beside a million."""
-    if not count:
-        return 0
-    return max(1, round(8 * _LINES * math.log1p(count) / math.log1p(highest)))
+def _colored(block: str, unit: int, not_unit: int) -> str:
+    return click.style(block, fg="green") if unit > not_unit else block
 
 
-def _colored(block: str, unit: int, other: int) -> str:
-    return click.style(block, fg="green") if unit > other else block
-
-
-def _axis(picture: Picture) -> str:
-    last = picture.num_bars - 1
-    left, right = norm_label(picture.logarithm(0)), norm_label(picture.logarithm(last))
-    axis = left.ljust(picture.num_bars - len(right)) + right
-    one = picture.unit_bar
+def _axis(bars: Bars) -> str:
+    left, right = bars.label(0), bars.label(bars.num_bars - 1)
+    axis = left.ljust(bars.num_bars - len(right)) + right
+    one = bars.unit_bar
     if one is not None and not axis[max(0, one - 2) : one + 3].strip():
         axis = f"{axis[:one]}1{axis[one + 1 :]}"
     return axis

@@ -13,7 +13,7 @@ from l2cli.text import printable, shape_text, suffixes_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2cli.checking.histogram import Picture
+    from l2cli.checking.bars import Bars
     from l2cli.checking.result import CheckReport
     from l2cli.io.inspection import FamilyInspection, Inspection, StoreInspection
 
@@ -24,26 +24,26 @@ def check_lines(report: CheckReport) -> Iterator[str]:
     """Yield the lines of a check: of files in a folder, only of those that are not unit."""
     for file in report.files:
         for array in file.arrays:
-            if file.named or array.figures.offending:
+            if file.named or array.summary.non_unit:
                 before = f" from {file.before}" if file.before else ""
                 yield printable(f"{file.source}{before}: {array.title}")
                 yield from (f"  {printable(line)}" for line in str(array).splitlines())
                 if file.named:
-                    yield from _picture(array.figures.picture)
+                    yield from _bars(array.summary.bars)
         yield from (printable(with_flags(f"note: {note}")) for note in file.notes if file.named)
     if report.num_arrays > 1:
         yield "all arrays"
-        yield f"  {report.figures}"
-        yield f"  norms: {report.figures.norms}"
-        yield from _picture(report.figures.picture)
+        yield f"  {report.summary}"
+        yield f"  norms: {report.summary.norms}"
+        yield from _bars(report.summary.bars)
     yield from (printable(with_flags(f"note: {note}")) for note in report.notes)
     yield with_flags(report.verdict)
 
 
-def _picture(picture: Picture) -> Iterator[str]:
+def _bars(bars: Bars) -> Iterator[str]:
     is_wide = shutil.get_terminal_size().columns >= MIN_COLUMNS
-    if sys.stdout.isatty() and is_wide and picture.num_bars:
-        yield draw(picture)
+    if sys.stdout.isatty() and is_wide and bars.num_bars:
+        yield draw(bars)
 
 
 def inspection_lines(inspection: Inspection | StoreInspection) -> Iterator[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from l2cli.formats.base import Reader
     from l2cli.formats.registry import Format
-    from l2cli.options import NormalizeOptions, OpenOptions
+    from l2cli.options import CheckOptions, NormalizeOptions, OpenOptions
 
 STANDARD_INPUT = "standard input"
 
@@ -45,13 +45,13 @@ class Source(ABC):
 
     @abstractmethod
     def opened(
-        self, options: NormalizeOptions, must_seek: Callable[[Reader], bool]
+        self, options: CheckOptions | NormalizeOptions, must_seek: Callable[[Reader], bool]
     ) -> AbstractContextManager[Reader]:
         """Open it; an error inside the block that lacks its name gets it.
 
         Parameters
         ----------
-        options : NormalizeOptions
+        options : CheckOptions or NormalizeOptions
             How it is opened, and which arrays the user named.
         must_seek : callable
             From a reader of the stream to whether its arrays can't be read front to back. Not
@@ -81,7 +81,7 @@ class FileSource(Source):
         self._before = self._fingerprint()
 
     def opened(
-        self, options: NormalizeOptions, must_seek: Callable[[Reader], bool]
+        self, options: CheckOptions | NormalizeOptions, must_seek: Callable[[Reader], bool]
     ) -> AbstractContextManager[Reader]:
         """Open the file."""
         return open_source(self.path, self.file_format, options.opening)

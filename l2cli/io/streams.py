@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from l2cli.filesystem.buffered_stream import Readable
     from l2cli.formats.base import Reader
     from l2cli.formats.registry import Format
-    from l2cli.options import NormalizeOptions
+    from l2cli.options import CheckOptions, NormalizeOptions
 
 STANDARD_OUTPUT = "standard output"
 
@@ -73,7 +73,7 @@ class StreamSource(Source):
 
     @contextlib.contextmanager
     def opened(
-        self, options: NormalizeOptions, must_seek: Callable[[Reader], bool]
+        self, options: CheckOptions | NormalizeOptions, must_seek: Callable[[Reader], bool]
     ) -> Iterator[Reader]:
         """Open the stream, or a temporary file with all that comes from it."""
         with ExitStack() as stack:
@@ -97,7 +97,7 @@ class StreamSource(Source):
     def check_unchanged(self) -> None:
         """Do nothing: what was read from a stream can't change."""
 
-    def _stream_reader(self, options: NormalizeOptions) -> Reader | None:
+    def _stream_reader(self, options: CheckOptions | NormalizeOptions) -> Reader | None:
         if options.select and self.file_format.numbers_arrays:
             return None
         return open_stream_reader(self._stream, self.label, self.file_format, options.opening)

@@ -39,8 +39,8 @@ def unit_counts(
     counts = {}
     for array in arrays:
         run = _read(reader, array, options, stop_early=True)
-        summary = run.tally.figures()
-        if run.tally.offenders:
+        summary = run.statistics.summary()
+        if run.statistics.non_unit_rows:
             return None
         counts[array.name] = Counts(summary.num_rows, zero=summary.zero, null=summary.null)
     return counts
@@ -82,7 +82,7 @@ def verify(
                 run = _read(reader, written, reading, stop_early=False)
                 problem = _problem(run, counts, options)
                 if problem:
-                    rows = ", ".join(map(str, run.tally.offenders))
+                    rows = ", ".join(map(str, run.statistics.non_unit_rows))
                     raise DestinationError(
                         f"{label}: {array.label}, read back, {problem}"
                         f"{f' (not unit: {rows})' if rows else ''}; nothing of it was left; "
@@ -102,14 +102,14 @@ def _read(
     with read_ahead(reader.batches([array], options.batch_size), may_wait=False) as batches:
         for batch in batches:
             run.take(batch)
-            if stop_early and run.tally.offenders:
+            if stop_early and run.statistics.non_unit_rows:
                 break
     return run
 
 
 def _problem(run: ArrayRun, counts: Counts, options: NormalizeOptions) -> str:
     """Return what is wrong with what was read back; empty if nothing is."""
-    actual = run.tally.figures()
+    actual = run.statistics.summary()
     expected = counts.num_rows + counts.null
     if (actual.num_rows, actual.null) != (counts.num_rows, counts.null):
         return f"has {actual.num_rows + actual.null:,} rows, expected {expected:,}"

@@ -270,8 +270,13 @@ class CheckOptions:
         return self.zero_rows == "allow"
 
     @property
+    def opening(self) -> OpenOptions:
+        """How a source is opened: an npy dtype of two bytes without a type is read as bfloat16."""
+        return OpenOptions(self.allow_external, assume_bfloat16=True)
+
+    @property
     def reading(self) -> NormalizeOptions:
-        """The options that say what is read, and how."""
+        """The options that say which arrays are read, and how, as when they are normalized."""
         return NormalizeOptions(
             self.select,
             self.axis,
@@ -279,13 +284,7 @@ class CheckOptions:
             backend=self.backend,
             device=self.device,
             allow_external=self.allow_external,
-            dtype="bfloat16",  # What an npy of two bytes of no type a component is taken for.
         )
-
-    @property
-    def selecting(self) -> NormalizeOptions:
-        """The options that say which arrays are taken: as they are when they are normalized."""
-        return replace(self.reading, dtype="same")
 
 
 def described(options: Any) -> dict[str, Field[Any]]:

@@ -1,1 +1,1 @@
-"""Pictures of norms: a page, a plot."""
+"""Drawing the norms of a check: as an HTML page, as a plot."""

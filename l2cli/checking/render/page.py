@@ -1,37 +1,37 @@
 """A check as one HTML page: no script, no network, light and dark, narrow and wide.
 
-A store may have thousands of shards, so a picture is one small path: its outline, bar by bar.
+``l2norm check --report`` writes it. A store may have thousands of shards, so the bars of each
+are one small path, their outline.
 """
 
 from __future__ import annotations
 
 import html
-import math
 from typing import TYPE_CHECKING
 
-from l2cli.checking.histogram import norm_label
+from l2cli.checking.render.palette import DARK, LIGHT
 from l2cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from l2cli.checking.histogram import Picture
+    from l2cli.checking.bars import Bars
     from l2cli.checking.result import ArrayCheck, CheckReport, FileCheck
 
 _HEIGHT = 24
-"""Of a picture, in units of a bar's width."""
+"""Of the bars, in units of a bar's width."""
 
 _STYLE = """
 :root{--ink:#1c2024;--dim:#60646c;--paper:#fff;--card:#f6f7f9;--line:#e2e5e9;
---unit:#0a7f6f;--other:#d9480f;--before:#b4bac2}
+LIGHT}
 @media(prefers-color-scheme:dark){:root{--ink:#edeef0;--dim:#a3a8b0;--paper:#111315;
---card:#1b1e21;--line:#2d3136;--unit:#2fc1ab;--other:#ff8f4d;--before:#5b626b}}
+--card:#1b1e21;--line:#2d3136;DARK}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 main{max-width:76rem;margin:auto;padding:1.5rem 1rem 3rem}
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .5rem}
 h2{font-size:1rem;margin:0;overflow-wrap:anywhere}
-h1 b,.no b{color:var(--other)}h1 b.yes,.yes b{color:var(--unit)}
+h1 b,.no b{color:var(--not-unit)}h1 b.yes,.yes b{color:var(--unit)}
 p{margin:.25rem 0}
 .dim,small,.x{color:var(--dim);font-size:.875rem;font-weight:400}
 p,small{overflow-wrap:anywhere}
@@ -42,16 +42,25 @@ padding:1rem;margin:1rem 0}
 svg{display:block;width:100%;height:4.5rem;margin-top:.75rem;border-bottom:1px solid var(--dim)}
 .all article:only-child{grid-column:1/-1}
 section svg,article:only-child svg{height:11rem}
-.u{fill:var(--unit)}.o{fill:var(--other)}.b{fill:var(--before)}
+.u{fill:var(--unit)}.o{fill:var(--not-unit)}.b{fill:var(--before)}
 .x{display:flex;justify-content:space-between;position:relative}
 .x i{font-style:normal}.x .one{position:absolute;transform:translateX(-50%)}
 .key{margin:1rem 0}.key span{margin-right:1rem;white-space:nowrap}
 .key span::before{content:"";display:inline-block;width:.7em;height:.7em;margin-right:.35em;
 border-radius:2px;background:var(--c)}
-.key .u{--c:var(--unit)}.key .o{--c:var(--other)}.key .b{--c:var(--before)}
+.key .u{--c:var(--unit)}.key .o{--c:var(--not-unit)}.key .b{--c:var(--before)}
 label{display:inline-block;margin-bottom:.5rem}
 main:has(#f:checked) .all .yes{display:none}
 """
+
+
+def _variables(colors: dict[str, str]) -> str:
+    return ";".join(f"--{title.replace(' ', '-')}:{color}" for title, color in colors.items())
+
+
+_STYLE = _STYLE.replace("LIGHT", _variables(LIGHT)).replace("DARK", _variables(DARK))
+_CLASSES = {"before": "b", "unit": "u", "not unit": "o"}
+"""The CSS class of each series of bars."""
 
 
 def page(report: CheckReport) -> str:
@@ -77,13 +86,13 @@ def page(report: CheckReport) -> str:
 
 
 def _summary(report: CheckReport) -> str:
-    figures = report.figures
-    key = _key(figures.picture)
+    summary = report.summary
+    key = _key(summary.bars)
     if report.num_arrays < 2:
         return key
-    lines = [str(figures), f"norms: {figures.norms}" if figures.norms else ""]
+    lines = [str(summary), f"norms: {summary.norms}" if summary.norms else ""]
     text = "".join(f"<p>{line}</p>" for line in lines if line)
-    return f"<section><h2>All arrays</h2>{text}{_picture(figures.picture)}</section>{key}"
+    return f"<section><h2>All arrays</h2>{text}{_svg(summary.bars)}</section>{key}"
 
 
 def _filter(report: CheckReport) -> str:
@@ -98,7 +107,7 @@ def _arrays(report: CheckReport) -> Iterator[ArrayCheck]:
 
 
 def _is_bad(array: ArrayCheck) -> bool:
-    return array.figures.offending > 0
+    return array.summary.non_unit > 0
 
 
 def _articles(report: CheckReport) -> Iterator[str]:
@@ -110,64 +119,49 @@ def _articles(report: CheckReport) -> Iterator[str]:
 
 
 def _article(file: FileCheck, array: ArrayCheck) -> str:
-    answer, figures = "no" if _is_bad(array) else "yes", array.figures
+    answer = "no" if _is_bad(array) else "yes"
     lines = "".join(f"<p>{_text(line)}</p>" for line in str(array).splitlines())
     before = f" from {_text(file.before)}" if file.before else ""
     return (
         f'<article class="{answer}"><h2><b>{answer}</b> {_text(file.source)}{before} '
-        f"<small>{_text(array.title)}</small></h2>{lines}{_picture(figures.picture)}</article>"
+        f"<small>{_text(array.title)}</small></h2>{lines}{_svg(array.summary.bars)}</article>"
     )
 
 
-def _key(picture: Picture) -> str:
+def _key(bars: Bars) -> str:
     """Return what the colours mean."""
-    series = {
-        "b": ("before", picture.before),
-        "u": ("unit", picture.unit),
-        "o": ("not unit", picture.other),
-    }
-    spans = "".join(
-        f'<span class="{name}">{text}</span>' for name, (text, counts) in series.items() if counts
-    )
+    spans = "".join(f'<span class="{_CLASSES[title]}">{title}</span>' for title in bars.series)
     return f'<p class="key dim">{spans} rows by norm; heights by logarithm</p>'
 
 
-def _picture(picture: Picture) -> str:
+def _svg(bars: Bars) -> str:
     """Return bars and their axis; nothing for no rows."""
-    if not picture.num_bars:
+    if not bars.num_bars:
         return ""
-    series = (("b", picture.before), ("u", picture.unit), ("o", picture.other))
     paths = "".join(
-        f'<path class="{name}" d="{_outline(counts, picture.highest)}"/>'
-        for name, counts in series
-        if counts
+        f'<path class="{_CLASSES[title]}" d="{_outline(bars, counts)}"/>'
+        for title, counts in bars.series.items()
     )
-    left, right = (norm_label(picture.logarithm(bar)) for bar in (0, picture.num_bars - 1))
-    one = picture.unit_bar
     middle = ""
-    if one is not None and 0.15 < (place := (one + 0.5) / picture.num_bars) < 0.85:
-        middle = f'<i class="one" style="left:{place:.0%}">1</i>'
+    one = bars.unit_bar
+    if one is not None and 0.15 < (offset := (one + 0.5) / bars.num_bars) < 0.85:
+        middle = f'<i class="one" style="left:{offset:.0%}">1</i>'
     return (
-        f'<svg viewBox="0 0 {picture.num_bars} {_HEIGHT}" preserveAspectRatio="none">{paths}</svg>'
-        f'<div class="x"><i>{left}</i>{middle}<i>{right}</i></div>'
+        f'<svg viewBox="0 0 {bars.num_bars} {_HEIGHT}" preserveAspectRatio="none">{paths}</svg>'
+        f'<div class="x"><i>{bars.label(0)}</i>{middle}<i>{bars.label(bars.num_bars - 1)}</i></div>'
     )
 
 
-def _outline(counts: list[int], highest: int) -> str:
+def _outline(bars: Bars, counts: list[int]) -> str:
     """Return the outline of some bars as the data of an SVG path, which is closed by itself."""
-    path, level, run = f"M0 {_HEIGHT}", 0, 0
+    path, level, length = f"M0 {_HEIGHT}", 0, 0
     for count in counts:
-        height = _height(count, highest)
+        height = bars.height(count, _HEIGHT)
         if height != level:
-            path += (f"h{run}" if run else "") + f"v{level - height}"
-            level, run = height, 0
-        run += 1
-    return f"{path}h{run}V{_HEIGHT}"
-
-
-def _height(count: int, highest: int) -> int:
-    """Return how high a bar is: one row can be seen beside a million."""
-    return max(1, round(_HEIGHT * math.log1p(count) / math.log1p(highest))) if count else 0
+            path += (f"h{length}" if length else "") + f"v{level - height}"
+            level, length = height, 0
+        length += 1
+    return f"{path}h{length}V{_HEIGHT}"
 
 
 def _text(text: str) -> str:

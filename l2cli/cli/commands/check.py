@@ -101,10 +101,10 @@ def command(sources: tuple[Path, ...], against: str | None, **parameters: Any) -
 
 def _check_pictures(pictures: _Pictures) -> None:
     """Refuse before anything is read what could not be written after."""
-    from l2cli.checking.render.plot import KINDS, check_plotting
+    from l2cli.checking.render.plot import SUFFIXES, check_plotting
     from l2cli.filesystem.atomic import check_destination
 
-    suffixes = {"plot": KINDS, "report": (".html",)}
+    suffixes = {"plot": SUFFIXES, "report": (".html",)}
     for name, path in (("plot", pictures.plot), ("report", pictures.report)):
         if path is None:
             continue

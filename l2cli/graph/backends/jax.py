@@ -54,12 +54,15 @@ class JaxBackend(Backend):
         try:
             return list(self._jax.devices(device.partition(":")[0]))
         except RuntimeError as exc:
-            raise self._no_device(device, sorted({each.platform for each in devices})) from exc
+            raise self._no_device(device, sorted({known.platform for known in devices})) from exc
 
     def _compile(self, spec: GraphSpec) -> Graph:
         with ordinary_settings(), self._jax.default_device(self._device):
             exported = self._export(spec if 0 in spec.axes else spec.of_any_batch)
-            inputs = [self._jax.ShapeDtypeStruct(*each) for each in spec.input_signature]
+            inputs = [
+                self._jax.ShapeDtypeStruct(*shape_and_dtype)
+                for shape_and_dtype in spec.input_signature
+            ]
             compiled = self._jax.jit(exported.call).lower(*inputs).compile()
 
         def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:

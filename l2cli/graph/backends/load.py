@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import BackendError
 from l2cli.graph.backends.importing import check_running, running_backend
-from l2cli.graph.backends.process import ProcessBackend
+from l2cli.graph.backends.remote import ProcessBackend
 from l2cli.runtime.backends import BACKENDS
 from l2cli.runtime.forking import is_forked, note_start
 

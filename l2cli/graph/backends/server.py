@@ -1,6 +1,6 @@
 """A backend in a child process, for a process that was forked and can't have its own.
 
-:class:`~l2cli.graph.backends.process.ProcessBackend` starts it and sends it arrays.
+:class:`~l2cli.graph.backends.remote.ProcessBackend` starts it and sends it arrays.
 """
 
 from __future__ import annotations

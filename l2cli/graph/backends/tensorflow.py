@@ -52,7 +52,7 @@ class TensorFlowBackend(Backend):
 
     def _compile(self, spec: GraphSpec) -> Graph:
         tf = self._tf
-        inputs = [tf.TensorSpec(*each) for each in spec.input_signature]
+        inputs = [tf.TensorSpec(*shape_and_dtype) for shape_and_dtype in spec.input_signature]
         with tf.device(self._device_name):
             compiled = tf.function(
                 self._keras_function(spec),

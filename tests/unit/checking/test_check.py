@@ -44,8 +44,8 @@ def save(path: Path, rows: Array) -> Path:
     return path
 
 
-def check_one(path: Path, **wishes: Any) -> ArrayCheck:
-    (array,) = check([path], CheckOptions(**wishes)).files[0].arrays
+def check_one(path: Path, **options: Any) -> ArrayCheck:
+    (array,) = check([path], CheckOptions(**options)).files[0].arrays
     return array
 
 
@@ -59,18 +59,18 @@ def true_norms(rows: Array, axis: Any = -1) -> Array:
 def test_norms_of_all_sizes(tmp_path: Path, dtype: Any) -> None:
     rows = rows_of_all_sizes(dtype, 3000, 7)
     norms = true_norms(rows).astype("f8").clip(max=LARGEST)
-    found = check_one(save(tmp_path / "x.npy", rows), batch_size=1000)
-    assert found.figures.norms is not None
+    checked = check_one(save(tmp_path / "x.npy", rows), batch_size=1000)
+    assert checked.summary.norms is not None
     positive = norms[norms > 0]
-    assert found.figures.norms.smallest == pytest.approx(positive.min(), rel=1e-14)
-    assert found.figures.norms.largest == pytest.approx(positive.max(), rel=1e-14)
-    assert found.figures.zero == (norms == 0).sum()
+    assert checked.summary.norms.smallest == pytest.approx(positive.min(), rel=1e-14)
+    assert checked.summary.norms.largest == pytest.approx(positive.max(), rel=1e-14)
+    assert checked.summary.zero == (norms == 0).sum()
     unit = np.abs(norms - 1) <= TABLE[np.dtype(dtype).name].tolerance
-    assert found.figures.unit == unit.sum()
-    offending = np.flatnonzero(~unit & (norms > 0))
-    assert [each.position for each in found.offenders] == [(row,) for row in offending[:5]]
-    given = [each.norm for each in found.offenders]
-    assert given == pytest.approx(list(norms[offending[:5]]), rel=1e-14)
+    assert checked.summary.unit == unit.sum()
+    non_unit = np.flatnonzero(~unit & (norms > 0))
+    assert [row.position for row in checked.non_unit_rows] == [(index,) for index in non_unit[:5]]
+    given = [row.norm for row in checked.non_unit_rows]
+    assert given == pytest.approx(list(norms[non_unit[:5]]), rel=1e-14)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -90,29 +90,29 @@ def test_one_bad_row_is_found_and_named(tmp_path: Path, bad: int, batch_size: in
     rows[bad] *= np.float16(1.01)
     report = check([save(tmp_path / "x.npy", rows)], CheckOptions(batch_size=batch_size))
     (array,) = report.files[0].arrays
-    assert [each.position for each in array.offenders] == [(bad,)]
-    assert array.offenders[0].norm == pytest.approx(float(true_norms(rows)[bad]), rel=1e-14)
-    assert (array.figures.unit, report.exit_code) == (999, 1)
+    assert [row.position for row in array.non_unit_rows] == [(bad,)]
+    assert array.non_unit_rows[0].norm == pytest.approx(float(true_norms(rows)[bad]), rel=1e-14)
+    assert (array.summary.unit, report.exit_code) == (999, 1)
     assert report.verdict == "no: 1 of 1,000 rows is not unit"
     assert f"not unit: row {bad} (norm 1.0" in str(array)
 
 
-def test_kinds_of_rows(tmp_path: Path) -> None:
+def test_rows_of_every_category(tmp_path: Path) -> None:
     rows = unit_rows()
     rows[3:5], rows[7, 2], rows[9, 1], rows[11] = 0, np.nan, -np.inf, 2 * rows[11]
     array = check_one(save(tmp_path / "x.npy", rows))
-    figures = array.figures
-    assert (figures.num_rows, figures.unit, figures.zero, figures.nonfinite) == (500, 495, 2, 2)
-    assert figures.offending == 3
-    assert [str(each) for each in array.offenders] == [
+    summary = array.summary
+    assert (summary.num_rows, summary.unit, summary.zero, summary.nonfinite) == (500, 495, 2, 2)
+    assert summary.non_unit == 3
+    assert [str(row) for row in array.non_unit_rows] == [
         "7 (non-finite)",
         "9 (non-finite)",
-        f"11 (norm {array.offenders[2].norm:.4g})",
+        f"11 (norm {array.non_unit_rows[2].norm:.4g})",
     ]
     assert str(array).splitlines()[0] == ("500 rows: 495 unit, 3 not unit (2 non-finite), 2 zero")
     forbidden = check_one(tmp_path / "x.npy", zero_rows="forbid")
-    assert forbidden.figures.offending == 5
-    assert [each.position for each in forbidden.offenders] == [(3,), (4,), (7,), (9,), (11,)]
+    assert forbidden.summary.non_unit == 5
+    assert [row.position for row in forbidden.non_unit_rows] == [(3,), (4,), (7,), (9,), (11,)]
 
 
 @pytest.mark.parametrize("zero_rows", ["allow", "forbid"])
@@ -121,14 +121,14 @@ def test_null_rows(tmp_path: Path, zero_rows: str) -> None:
     rows[4] = rows[8] = None
     pq.write_table(pa.table({"emb": rows}), tmp_path / "x.parquet")
     report = check([tmp_path / "x.parquet"], CheckOptions(zero_rows=zero_rows))  # type: ignore[arg-type]
-    figures = report.files[0].arrays[0].figures
-    assert (figures.num_rows, figures.null, figures.unit) == (498, 2, 498)
+    summary = report.files[0].arrays[0].summary
+    assert (summary.num_rows, summary.null, summary.unit) == (498, 2, 498)
     if zero_rows == "allow":
         assert report.exit_code == 0
-        assert report.verdict.endswith("but for 2 null rows (--zero-rows allow)")
+        assert report.verdict.endswith("but for 2 null rows, which are allowed")
     else:
-        assert (report.exit_code, figures.offending) == (1, 2)
-        assert report.files[0].arrays[0].offenders[0].position == (4,)
+        assert (report.exit_code, summary.non_unit) == (1, 2)
+        assert report.files[0].arrays[0].non_unit_rows[0].position == (4,)
 
 
 @pytest.mark.parametrize("axis", [(0,), (1,), (2,), (-1, 1), (0, 2), (0, 1, 2)])
@@ -138,20 +138,20 @@ def test_any_axis_of_any_rank(tmp_path: Path, axis: tuple[int, ...]) -> None:
     np.save(tmp_path / "x.npy", rows)
     array = check_one(tmp_path / "x.npy", axis=axis, batch_size=7)
     norms = true_norms(rows, tuple(index % 3 for index in axis))
-    assert array.figures.num_rows == norms.size
-    assert array.figures.norms is not None
-    assert array.figures.norms.smallest == pytest.approx(float(norms.min()), rel=1e-14)
-    assert array.figures.norms.largest == pytest.approx(float(norms.max()), rel=1e-14)
-    for each in array.offenders:
-        assert each.norm == pytest.approx(float(norms[each.position]), rel=1e-14)
+    assert array.summary.num_rows == norms.size
+    assert array.summary.norms is not None
+    assert array.summary.norms.smallest == pytest.approx(float(norms.min()), rel=1e-14)
+    assert array.summary.norms.largest == pytest.approx(float(norms.max()), rel=1e-14)
+    for row in array.non_unit_rows:
+        assert row.norm == pytest.approx(float(norms[row.position]), rel=1e-14)
 
 
 def test_rows_of_different_lengths(tmp_path: Path) -> None:
     rows = [[3.0, 4.0], [1.0], [], [0.6, 0.8], [1.0, 2.0, 2.0], None, [0.0]]
     pq.write_table(pa.table({"emb": rows}), tmp_path / "x.parquet")
     array = check_one(tmp_path / "x.parquet")
-    assert (array.figures.unit, array.figures.zero, array.figures.null) == (2, 1, 2)
-    assert [(each.position, each.norm) for each in array.offenders] == [((0,), 5), ((4,), 3)]
+    assert (array.summary.unit, array.summary.zero, array.summary.null) == (2, 1, 2)
+    assert [(row.position, row.norm) for row in array.non_unit_rows] == [((0,), 5), ((4,), 3)]
     assert array.shape == (7, None)
 
 
@@ -159,7 +159,7 @@ def test_rows_of_different_lengths(tmp_path: Path) -> None:
 def test_arrays_without_a_component(tmp_path: Path, shape: tuple[int, int]) -> None:
     np.save(tmp_path / "x.npy", np.empty(shape, "f4"))
     report = check([tmp_path / "x.npy"])
-    assert report.figures.zero == report.figures.num_rows == shape[0]
+    assert report.summary.zero == report.summary.num_rows == shape[0]
     assert report.exit_code == 0
     json.dumps(report.as_dict(), allow_nan=False)
 
@@ -180,14 +180,14 @@ def test_every_array_of_every_file(tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.arange(4))
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
     report = check([tmp_path], CheckOptions(select=()))
-    found = {file.source.rpartition("/")[2]: file for file in report.files}
-    assert set(found) == {"ann.h5", "two.npz", "broken.npy"}
-    assert {each.name for each in found["ann.h5"].arrays} == {"train", "test"}
-    assert "is cut off" in found["broken.npy"].error or "npy" in found["broken.npy"].error
-    assert "2 arrays that could be meant" in found["two.npz"].error
-    assert (report.exit_code, report.figures.unit) == (3, 530)
+    files = {file.source.rpartition("/")[2]: file for file in report.files}
+    assert set(files) == {"ann.h5", "two.npz", "broken.npy"}
+    assert {array.name for array in files["ann.h5"].arrays} == {"train", "test"}
+    assert "is cut off" in files["broken.npy"].error or "npy" in files["broken.npy"].error
+    assert "2 arrays that could be meant" in files["two.npz"].error
+    assert (report.exit_code, report.summary.unit) == (3, 530)
     both = check([tmp_path / "two.npz"], CheckOptions(select=("a", "b")))
-    assert [each.figures.unit for each in both.files[0].arrays] == [500, 0]
+    assert [array.summary.unit for array in both.files[0].arrays] == [500, 0]
     assert both.verdict == "no: 500 of 1,000 rows in 2 arrays are not unit"
 
 
@@ -200,7 +200,7 @@ def test_streams(tmp_path: Path, axis: int) -> None:
     with io.FileIO(path) as stream:
         report = check([stream], CheckOptions(axis=(axis,)))
     assert report.files[0].source == "standard input"
-    assert (report.exit_code, report.figures.unit) == (0, 300)
+    assert (report.exit_code, report.summary.unit) == (0, 300)
 
 
 def test_progress_reaches_its_end(tmp_path: Path) -> None:
@@ -216,9 +216,11 @@ def test_progress_reaches_its_end(tmp_path: Path) -> None:
 def test_what_can_not_be_checked(tmp_path: Path) -> None:
     np.save(tmp_path / "i.npy", np.ones((3, 3), int))
     np.savez(tmp_path / "x.npz", ids=np.arange(3), emb=unit_rows())
-    with pytest.raises(NoArrayError, match="array is int64, and unit rows are of a float type"):
+    with pytest.raises(
+        NoArrayError, match="array is int64, and only rows of a float dtype can be unit"
+    ):
         check([tmp_path / "i.npy"])
-    with pytest.raises(SourceError, match=r"x\.npz: array 'ids' is int64, and unit rows"):
+    with pytest.raises(SourceError, match=r"x\.npz: array 'ids' is int64, and only rows"):
         check([tmp_path / "x.npz"], CheckOptions(select=("ids",)))
     with pytest.raises(SelectionError, match="holds no array 'no'"):
         check([tmp_path / "x.npz"], CheckOptions(select=("no",)))
@@ -234,7 +236,7 @@ def test_what_can_not_be_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({"tolerance": -1.0}, "`tolerance` is -1.0, expected a finite number, 0 or more"),
         ({"tolerance": float("nan")}, "`tolerance` is nan, expected"),
@@ -242,9 +244,9 @@ def test_what_can_not_be_checked(tmp_path: Path) -> None:
         ({"axis": ()}, "`axis` is empty"),
     ],
 )
-def test_options_are_validated(wishes: dict[str, Any], message: str) -> None:
+def test_options_are_validated(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        CheckOptions(**wishes)
+        CheckOptions(**options)
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ RNG = np.random.default_rng(0)
 
 def rotated(rows: Array, angle: float) -> Array:
     """Turn float64 rows by ``angle`` in the plane of their first two components."""
-    turned = rows.copy()
-    turned[:, 0] = rows[:, 0] * math.cos(angle) - rows[:, 1] * math.sin(angle)
-    turned[:, 1] = rows[:, 0] * math.sin(angle) + rows[:, 1] * math.cos(angle)
-    return turned
+    result = rows.copy()
+    result[:, 0] = rows[:, 0] * math.cos(angle) - rows[:, 1] * math.sin(angle)
+    result[:, 1] = rows[:, 0] * math.sin(angle) + rows[:, 1] * math.cos(angle)
+    return result
 
 
 @pytest.mark.parametrize("angle", [0, 1e-12, 1e-8, 1e-3, 1.0, math.pi / 2, 3.0, math.pi])
@@ -38,8 +38,8 @@ def rotated(rows: Array, angle: float) -> Array:
 def test_angles(angle: float, factor: float) -> None:
     rows = np.zeros((50, 6))
     rows[:, :2] = RNG.standard_normal((50, 2))
-    found = angles(rows * factor, rotated(rows, angle))
-    assert found == pytest.approx(np.full(50, angle), abs=1e-15, rel=1e-15)
+    between = angles(rows * factor, rotated(rows, angle))
+    assert between == pytest.approx(np.full(50, angle), abs=1e-15, rel=1e-15)
 
 
 def test_angles_of_rows_without_a_direction() -> None:
@@ -54,10 +54,10 @@ def batches(rows: Array, size: int) -> list[Batch]:
     return [Batch(spec, rows[i:j], i) for i, j in windows(len(rows), size)]
 
 
-@pytest.mark.parametrize(("size", "other"), [(1, 100), (7, 5), (100, 3), (10, 10)])
-def test_any_two_cuts_meet(size: int, other: int) -> None:
+@pytest.mark.parametrize(("size", "new_size"), [(1, 100), (7, 5), (100, 3), (10, 10)])
+def test_any_two_cuts_meet(size: int, new_size: int) -> None:
     rows = np.arange(100.0).reshape(50, 2)
-    pairs = list(side_by_side(batches(rows, size), batches(rows, other)))
+    pairs = list(side_by_side(batches(rows, size), batches(rows, new_size)))
     assert all(np.array_equal(left.rows, right.rows) for left, right in pairs)
     assert np.concatenate([left.rows for left, _ in pairs]).tolist() == rows.tolist()
     assert [left.row_number(0) for left, _ in pairs] == [right.start for _, right in pairs]
@@ -76,14 +76,14 @@ def test_normalize_changes_lengths_only(tmp_path: Path, dtype: Any) -> None:
     assert report.exit_code == 0, report.verdict
     assert report.verdict.endswith("; only lengths changed")
     wide = rows.astype("f8")
-    figures = report.figures
+    summary = report.summary
     with np.errstate(over="ignore"):
         norms = np.hypot.reduce(wide, axis=1)
-    assert figures.before is not None
-    assert figures.before.smallest == pytest.approx(norms[norms > 0].min(), rel=1e-13)
+    assert summary.before is not None
+    assert summary.before.smallest == pytest.approx(norms[norms > 0].min(), rel=1e-13)
 
 
-def test_a_turned_row_is_named(tmp_path: Path) -> None:
+def test_a_row_of_another_direction_is_named(tmp_path: Path) -> None:
     rows = RNG.standard_normal((1000, 8))
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     np.save(tmp_path / "x.npy", rows)
@@ -92,11 +92,11 @@ def test_a_turned_row_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", unit)
     report = check([tmp_path / "x.npy"], CheckOptions(batch_size=64), against=tmp_path / "y.npy")
     (array,) = report.files[0].arrays
-    assert [each.position for each in array.offenders] == [(500,), (501,), (700,)]
-    assert {each.kind for each in array.offenders} == {"turned"}
+    assert [row.position for row in array.non_unit_rows] == [(500,), (501,), (700,)]
+    assert {row.category for row in array.non_unit_rows} == {"turned"}
     plane = float(np.hypot(unit[700, 0], unit[700, 1]))
-    assert array.offenders[2].turn == pytest.approx(1e-8 * plane, rel=1e-6)
-    assert (array.figures.unit, array.figures.offending, report.exit_code) == (1000, 3, 1)
+    assert array.non_unit_rows[2].angle == pytest.approx(1e-8 * plane, rel=1e-6)
+    assert (array.summary.unit, array.summary.non_unit, report.exit_code) == (1000, 3, 1)
     assert report.verdict == "no: 3 of 1,000 rows are not unit, or turned"
 
 
@@ -110,8 +110,8 @@ def test_tables_and_folders(tmp_path: Path) -> None:
     np.save(tmp_path / "old/y.npy", np.ones((4, 4)))
     report = check([tmp_path / "old"], against=tmp_path / "new")
     by_name = {file.source.rpartition("/")[2]: file for file in report.files}
-    assert by_name["x.parquet"].arrays[0].figures.unit == 98
-    assert by_name["x.parquet"].arrays[0].figures.null == 2
+    assert by_name["x.parquet"].arrays[0].summary.unit == 98
+    assert by_name["x.parquet"].arrays[0].summary.null == 2
     assert "can't be read: No such file" in by_name["y.npy"].error
 
 
@@ -144,7 +144,7 @@ def test_arrays_are_paired_by_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "z.npz", c=unit, d=unit)
     both = CheckOptions(select=("*",))
     report = check([tmp_path / "x.npz"], both, against=tmp_path / "y.npz")
-    spans = {array.name: array.figures.before for array in report.files[0].arrays}
+    spans = {array.name: array.summary.before for array in report.files[0].arrays}
     assert {name: span and span.median for name, span in spans.items()} == {
         "a": pytest.approx(2, rel=1e-3),
         "b": pytest.approx(3, rel=2e-3),
@@ -153,12 +153,12 @@ def test_arrays_are_paired_by_name(tmp_path: Path) -> None:
         check([tmp_path / "x.npz"], both, against=tmp_path / "z.npz")
 
 
-def test_wishes_that_contradict_each_other(tmp_path: Path) -> None:
+def test_options_that_contradict_each_other(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.ones((5, 3)))
     path = tmp_path / "x.npy"
-    with pytest.raises(OptionError, match="--axis 0 is not along them"):
+    with pytest.raises(OptionError, match="`axis=0` is not along them"):
         check([path], CheckOptions(axis=(0,)), against=path)
-    with pytest.raises(OptionError, match="compares with one SOURCE, not 2"):
+    with pytest.raises(OptionError, match="compares with one source, not 2"):
         check([path, path], against=path)
     with pytest.raises(OptionError, match=r"is a folder, and .*x\.npy is not; name two folders"):
         check([tmp_path], against=path)

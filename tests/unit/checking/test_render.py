@@ -13,11 +13,18 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from l2cli.checking.distribution import Distribution
-from l2cli.checking.histogram import make_picture
+from l2cli.checking.bars import bars_of
+from l2cli.checking.histogram import NormHistogram
 from l2cli.checking.render.page import page
 from l2cli.checking.render.plot import plot
-from l2cli.checking.result import ArrayCheck, CheckReport, Figures, FileCheck, Offender, Span
+from l2cli.checking.result import (
+    ArrayCheck,
+    CheckReport,
+    FileCheck,
+    NonUnitRow,
+    NormRange,
+    NormSummary,
+)
 from tests.support.commands import SAMPLES, l2norm, l2norm_anew
 
 if TYPE_CHECKING:
@@ -29,20 +36,20 @@ HOSTILE = "<script>alert('x')</script> & \"q\" $\\frac{a}{$ \x1b[31m \ud800"
 
 def array_check(name: str = "emb", *, num_bad: int = 0, seed: int = 0) -> ArrayCheck:
     rng = np.random.default_rng(seed)
-    unit, other, before = Distribution(), Distribution(), Distribution()
+    unit, not_unit, before = NormHistogram(), NormHistogram(), NormHistogram()
     unit.add(1 + rng.normal(0, 1e-4, 1000))
-    other.add(np.exp(rng.normal(1, 1, num_bad)))
-    picture = make_picture(unit, other, before)
-    figures = Figures(
-        1000 + num_bad, 1000, 0, 0, 0, num_bad, Span(0.9998, 1.0, 1.00019, 0.00019), picture
+    not_unit.add(np.exp(rng.normal(1, 1, num_bad)))
+    bars = bars_of(unit, not_unit, before)
+    summary = NormSummary(
+        1000 + num_bad, 1000, 0, 0, 0, num_bad, NormRange(0.9998, 1.0, 1.00019, 0.00019), bars
     )
-    offenders = [Offender((row,), "not unit", 1.5 + row) for row in range(min(num_bad, 5))]
-    return ArrayCheck(name, (1000 + num_bad, 768), "float16", 1e-3, figures, offenders)
+    non_unit_rows = [NonUnitRow((row,), "not unit", 1.5 + row) for row in range(min(num_bad, 5))]
+    return ArrayCheck(name, (1000 + num_bad, 768), "float16", 1e-3, summary, non_unit_rows)
 
 
 def report_of(*arrays: ArrayCheck, source: str = "x.npy", error: str = "") -> CheckReport:
     files = [FileCheck(source, arrays=[array], error=error) for array in arrays]
-    return CheckReport("allow", files, arrays[0].figures, [], 0.1)
+    return CheckReport("allow", files, arrays[0].summary, [], 0.1)
 
 
 def parsed(content: str) -> ET.Element:
@@ -57,7 +64,7 @@ def test_the_page_is_whole_and_alone() -> None:
     assert "prefers-color-scheme:dark" in content
     assert not re.search(r"https?:|//|url\(|src=|@import|<script|<link", content)
     articles = root.findall(".//article")
-    assert [each.get("class") for each in articles] == ["no", "yes"]
+    assert [article.get("class") for article in articles] == ["no", "yes"]
     text = "".join(articles[0].itertext())
     assert "1,003 rows: 1,000 unit, 3 not unit" in text
     assert "rows 0 (norm 1.5), 1 (norm 2.5), 2 (norm 3.5)" in text
@@ -81,7 +88,7 @@ def test_a_thousand_shards_fit_in_a_megabyte() -> None:
     assert len(content.encode()) <= 1_000_000
 
 
-def bars_of(path: str) -> list[int]:
+def heights_of(path: str) -> list[int]:
     """Return the heights that a path of the page draws."""
     heights, level = [], 0
     assert path.startswith("M0 24")
@@ -95,12 +102,12 @@ def bars_of(path: str) -> list[int]:
 
 def test_bars_are_as_high_as_the_logarithms_of_their_counts() -> None:
     array = array_check(num_bad=40)
-    picture = array.figures.picture
+    bars = array.summary.bars
     (article,) = parsed(page(report_of(array))).findall(".//article")
-    for name, counts in (("u", picture.unit), ("o", picture.other)):
-        (path,) = (each for each in article.iter("path") if each.get("class") == name)
-        heights = np.array(bars_of(path.get("d", "")))
-        truth = 24 * np.log1p(counts) / np.log1p(picture.highest)
+    for name, counts in (("u", bars.unit), ("o", bars.not_unit)):
+        (path,) = (path for path in article.iter("path") if path.get("class") == name)
+        heights = np.array(heights_of(path.get("d", "")))
+        truth = 24 * np.log1p(counts) / np.log1p(bars.highest)
         assert np.abs(heights - truth).max() <= 1
         assert np.array_equal(heights > 0, np.array(counts) > 0)
 
@@ -120,9 +127,9 @@ def test_plots(num_arrays: int) -> None:
 
 
 def test_no_rows_at_all() -> None:
-    none = Distribution()
-    figures = Figures(0, 0, 0, 0, 0, 0, None, make_picture(none, none, none))
-    report = report_of(ArrayCheck("", (0, 4), "float32", 1e-6, figures, []))
+    none = NormHistogram()
+    summary = NormSummary(0, 0, 0, 0, 0, 0, None, bars_of(none, none, none))
+    report = report_of(ArrayCheck("", (0, 4), "float32", 1e-6, summary, []))
     parsed(page(report))
     plot(report, io.BytesIO(), ".png")
 
@@ -149,9 +156,9 @@ def test_nothing_sticks_out_of_the_window(tmp_path: Path, width: int) -> None:
         check=True,
         timeout=120,
     )
-    found = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
-    assert found is not None, done.stdout
-    assert int(found[1]) <= int(found[2])
+    match = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
+    assert match is not None, done.stdout
+    assert int(match[1]) <= int(match[2])
 
 
 def test_the_command_writes_both(tmp_path: Path) -> None:
@@ -177,7 +184,7 @@ def test_the_command_writes_both(tmp_path: Path) -> None:
         (["--against", "no.npy"], 3, "no.npy can't be read: No such file"),
     ],
 )
-def test_bad_wishes_get_one_line(
+def test_bad_options_get_one_line(
     tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     done = l2norm("check", SAMPLES / "glove-50d.npy", *arguments, cwd=tmp_path)

@@ -12,8 +12,8 @@ import click
 import numpy as np
 import pytest
 
-from l2cli.checking.distribution import Distribution
-from l2cli.checking.histogram import make_picture
+from l2cli.checking.bars import bars_of
+from l2cli.checking.histogram import NormHistogram
 from l2cli.cli.bars import draw
 from tests.support.commands import PROGRAM, SAMPLES, l2norm
 from tests.unit.checking.test_check import unit_rows
@@ -57,9 +57,9 @@ def test_quiet_and_json(unit: Path) -> None:
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     report = json.loads(l2norm("check", unit, "--json").out)
     assert report["is_unit"] is True
-    figures = report["files"][0]["arrays"][0]["figures"]
-    assert (figures["num_rows"], figures["unit"]) == (500, 500)
-    assert figures["norms"]["smallest"] <= 1 <= figures["norms"]["largest"]
+    summary = report["files"][0]["arrays"][0]["figures"]
+    assert (summary["num_rows"], summary["unit"]) == (500, 500)
+    assert summary["norms"]["smallest"] <= 1 <= summary["norms"]["largest"]
 
 
 def test_backends_agree(unit: Path) -> None:
@@ -147,10 +147,10 @@ def test_a_wide_terminal_gets_a_picture() -> None:
 
 
 def test_the_picture_shows_one_row_beside_a_million() -> None:
-    unit, other = Distribution(), Distribution()
+    unit, not_unit = NormHistogram(), NormHistogram()
     unit.add(np.ones(1_000_000))
-    other.add(np.array([0.5, 9.0]))
-    lines = draw(make_picture(unit, other, Distribution())).splitlines()
+    not_unit.add(np.array([0.5, 9.0]))
+    lines = draw(bars_of(unit, not_unit, NormHistogram())).splitlines()
     *bars, axis, scale = lines
     assert all("█" in line for line in bars)
     assert bars[-1].count("▁") + bars[-1].count("▂") == 2

@@ -243,8 +243,8 @@ def test_a_bad_row_leaves_nothing_behind(source: Path) -> None:
 def test_keras_backend_is_honoured(source: Path, keras_backend: str, code: int, words: str) -> None:
     done = l2norm_anew("normalize", source, KERAS_BACKEND=keras_backend)
     assert (done.code, words in done.err) == (code, True), done.err
-    wishes = ("--backend", "jax", "--overwrite")
-    named = l2norm_anew("normalize", source, *wishes, KERAS_BACKEND=keras_backend)
+    options = ("--backend", "jax", "--overwrite")
+    named = l2norm_anew("normalize", source, *options, KERAS_BACKEND=keras_backend)
     assert "on jax (cpu)" in named.err
 
 

@@ -135,6 +135,6 @@ def test_a_key_tells_all_that_a_graph_depends_on() -> None:
         GraphSpec("normalize", (None, 50), "float32", "float32", (0, 1), 1e-12),
         GraphSpec("normalize", (None, 50), "float32", "float32", (1,), 0.0),
     ]
-    keys = [make_key(each, "cpu", ["jax"]) for each in (spec, *others)]
+    keys = [make_key(spec, "cpu", ["jax"]) for spec in (spec, *others)]
     keys += [make_key(spec, "cuda", ["jax"]), make_key(spec, "cpu", ["jax", "numpy"])]
     assert len(set(keys)) == len(keys)

@@ -223,7 +223,7 @@ class TestReplacingFolder:
         assert (tmp_path / "x").stat().st_mode == (tmp_path / "usual").stat().st_mode
         assert self._all(tmp_path) == ["usual", "x", "x/inner", "x/inner/file", "x/marker"]
 
-    def test_one_of_the_kind_is_replaced_if_that_was_said(self, tmp_path: Path) -> None:
+    def test_a_folder_with_the_marker_is_replaced_if_that_was_said(self, tmp_path: Path) -> None:
         self._write(tmp_path / "x", "old")
         with pytest.raises(DestinationError, match="exists; replace it with --overwrite"):
             self._write(tmp_path / "x", "new")

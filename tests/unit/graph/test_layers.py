@@ -76,19 +76,19 @@ def _in_all_ways(rows: Array) -> dict[str, bytes]:
 
     from l2cli import L2Normalization, l2_normalize
 
-    found = {"numpy": _function(rows), "eager": _function(ops.convert_to_tensor(rows))}
-    found["layer"] = np.asarray(L2Normalization()(rows))
+    results = {"numpy": _function(rows), "eager": _function(ops.convert_to_tensor(rows))}
+    results["layer"] = np.asarray(L2Normalization()(rows))
     for name, function in _compiled(lambda x: l2_normalize(x)).items():
-        found[name] = np.asarray(function(ops.convert_to_tensor(rows)))
+        results[name] = np.asarray(function(ops.convert_to_tensor(rows)))
     for name, function in _compiled(L2Normalization()).items():
-        found[f"layer, {name}"] = np.asarray(function(ops.convert_to_tensor(rows)))
+        results[f"layer, {name}"] = np.asarray(function(ops.convert_to_tensor(rows)))
     with _wide():
-        found["64-bit types"] = np.asarray(l2_normalize(ops.convert_to_tensor(rows)))
+        results["64-bit types"] = np.asarray(l2_normalize(ops.convert_to_tensor(rows)))
     inputs = keras.Input(rows.shape[1:], dtype=rows.dtype.name)
     model = keras.Model(inputs, l2_normalize(inputs))
-    found["model"] = np.asarray(model(ops.convert_to_tensor(rows)))
-    found["predict"] = model.predict(rows, batch_size=7, verbose=0)
-    return {name: result.tobytes() for name, result in found.items()}
+    results["model"] = np.asarray(model(ops.convert_to_tensor(rows)))
+    results["predict"] = model.predict(rows, batch_size=7, verbose=0)
+    return {name: result.tobytes() for name, result in results.items()}
 
 
 @pytest.mark.parametrize("dim", [3, 768])
@@ -98,8 +98,8 @@ def test_every_way_gives_the_bytes_of_the_command(
 ) -> None:
     rows = _ordinary(dtype, (200, dim))
     expected = backend.run(rows)[0].tobytes()
-    found = backend.call(_in_all_ways, rows)
-    assert {name for name, content in found.items() if content != expected} == set()
+    results = backend.call(_in_all_ways, rows)
+    assert {name for name, content in results.items() if content != expected} == set()
 
 
 @pytest.mark.parametrize("axis", [0, 1, (0, 2), [-1, 1], (2, 1, 0)])
@@ -329,10 +329,10 @@ def _transformed(rows: Array) -> dict[str, Array]:
         return (jax.grad(loss)(x) ** 2).sum()
 
     def loop(x: Any) -> Any:
-        return lax.scan(lambda carry, row: (l2_normalize(carry + row), row), x[0], x)[0][0]
+        return lax.scan(lambda total, row: (l2_normalize(total + row), row), x[0], x)[0][0]
 
     x = jax.numpy.asarray(rows)
-    found = {
+    derivatives = {
         "hessian": jax.hessian(loss)(x[0]),
         "gradient of gradient": jax.jit(jax.grad(penalty))(x),
         "jvp": jax.jvp(l2_normalize, (x,), (x,))[1],
@@ -342,16 +342,18 @@ def _transformed(rows: Array) -> dict[str, Array]:
     }
     assert not jax.config.jax_enable_x64
     assert jax.numpy.zeros(1).dtype == "float32"
-    return {name: np.asarray(value) for name, value in found.items()}
+    return {name: np.asarray(value) for name, value in derivatives.items()}
 
 
 def test_jax_transforms_it_without_64_bit_types(jax_process: BackendProcess) -> None:
-    found = jax_process.call(_transformed, _ordinary("float32", (4, 6)))
-    assert all(np.isfinite(value).all() for value in found.values())
-    assert all(value.dtype == "float32" for value in found.values())
-    np.testing.assert_allclose(found["forward"], found["reverse"], rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(found["hessian"], found["hessian"].T, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(found["jvp"], 0, atol=1e-6)
+    derivatives = jax_process.call(_transformed, _ordinary("float32", (4, 6)))
+    assert all(np.isfinite(value).all() for value in derivatives.values())
+    assert all(value.dtype == "float32" for value in derivatives.values())
+    np.testing.assert_allclose(derivatives["forward"], derivatives["reverse"], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        derivatives["hessian"], derivatives["hessian"].T, rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(derivatives["jvp"], 0, atol=1e-6)
 
 
 def _second_order(rows: Array) -> Array:
@@ -454,8 +456,8 @@ def _between_dense_layers(policy: str) -> tuple[str, float]:
 def test_mixed_precision_encodings_become_unit_rows(
     backend: BackendProcess, policy: str, dtype: str
 ) -> None:
-    found, error = backend.call(_between_dense_layers, policy)
-    assert found == dtype
+    result_dtype, error = backend.call(_between_dense_layers, policy)
+    assert result_dtype == dtype
     assert error < 0.01
 
 

@@ -94,7 +94,7 @@ load("lambda.keras")
 """
 
 
-def test_models_are_loaded_without_custom_objects_and_a_lambda_where_it_is_trusted(
+def test_models_are_loaded_without_custom_objects_and_a_lambda_where_the_user_says_so(
     jax_process: BackendProcess, tmp_path: Path
 ) -> None:
     rows = _rows("float32")

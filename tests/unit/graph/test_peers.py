@@ -110,14 +110,14 @@ def _theirs_and_ours(rows: Array, axis: Any) -> tuple[Array, Array, Array, Array
     import tensorflow as tf
 
     x = tf.constant(rows)
-    found: list[Array] = []
+    results: list[Array] = []
     for function in (tf.math.l2_normalize, l2cli.l2_normalize):
         with tf.GradientTape() as tape:
             tape.watch(x)
             outputs = function(x, axis)
             loss = tf.reduce_sum(outputs**3)
-        found += [np.asarray(outputs), np.asarray(tape.gradient(loss, x))]
-    return found[0], found[1], found[2], found[3]
+        results += [np.asarray(outputs), np.asarray(tape.gradient(loss, x))]
+    return results[0], results[1], results[2], results[3]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, [1, 2]])

@@ -232,7 +232,7 @@ def test_check_of_a_store_reads_what_normalize_takes(tmp_path: Path) -> None:
     np.save(store / "emb" / "0.npy", unit.astype("f4"))
     np.save(store / "boxes.npy", ROWS[:, :4])
     found = check([store])
-    assert (found.exit_code, found.figures.num_rows) == (0, 20)
+    assert (found.exit_code, found.summary.num_rows) == (0, 20)
     assert any("boxes.npy" in note for note in found.notes)
     _table(store / "part-0.parquet", embedding=DRIFTED["json"])
     found = check([store])

@@ -81,9 +81,9 @@ def test_the_folder_of_the_file_counts(tmp_path: Path, how: str, relative: bool)
         source = type(source)(os.path.relpath(source))
     np.testing.assert_allclose(normalized(source, tmp_path / "y.h5"), unit(ROWS), atol=1e-6)
     report = check([source], CheckOptions(allow_external=True))
-    assert report.figures.norms is not None
+    assert report.summary.norms is not None
     largest = np.linalg.norm(ROWS.astype("f8"), axis=1).max()
-    assert report.figures.norms.largest == pytest.approx(largest)
+    assert report.summary.norms.largest == pytest.approx(largest)
 
 
 @pytest.mark.parametrize("how", HOW)

@@ -62,18 +62,18 @@ def test_what_was_never_stored_is_passed_over(tmp_path: Path, layout: str) -> No
             np.testing.assert_allclose(file["embedding"][row], UNIT, rtol=1e-6)
         assert not file["embedding"][100_000_000:100_000_100].any()
     found = check([tmp_path / "d.h5"])
-    assert (found.figures.num_rows, found.figures.zero) == (MANY, MANY - len(stored))
-    assert found.figures.unit == len(stored)
+    assert (found.summary.num_rows, found.summary.zero) == (MANY, MANY - len(stored))
+    assert found.summary.unit == len(stored)
 
 
 def test_check_names_rows_that_were_never_stored(tmp_path: Path) -> None:
     source = make(tmp_path / "s.h5", (), fillvalue=2.0, chunks=(1000, 8))
     found = check([source])
-    assert (found.figures.num_rows, found.figures.offending) == (MANY, MANY)
+    assert (found.summary.num_rows, found.summary.non_unit) == (MANY, MANY)
     (array,) = found.files[0].arrays
-    assert [offender.position for offender in array.offenders] == [(0,), (1,), (2,), (3,), (4,)]
-    assert found.figures.norms is not None
-    assert found.figures.norms.smallest == found.figures.norms.largest == pytest.approx(32**0.5)
+    assert [offender.position for offender in array.non_unit_rows] == [(0,), (1,), (2,), (3,), (4,)]
+    assert found.summary.norms is not None
+    assert found.summary.norms.smallest == found.summary.norms.largest == pytest.approx(32**0.5)
 
 
 def test_a_fill_value_is_a_value(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_check_counts_them(tmp_path: Path) -> None:
     normalize_file(source, tmp_path / "y.h5")
     report = check([source], against=tmp_path / "y.h5")
     assert report.is_unit
-    assert (report.figures.unit, report.figures.null) == (18, 2)
+    assert (report.summary.unit, report.summary.null) == (18, 2)
     assert not check([tmp_path / "y.h5"], CheckOptions(zero_rows="forbid")).is_unit
     again = normalize_file(tmp_path / "y.h5", tmp_path / "z.h5", NormalizeOptions(if_needed=True))
     assert again.already_unit == "copied"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from l2cli.checking.distribution import Distribution
-from l2cli.checking.histogram import make_picture, norm_label
+from l2cli.checking.bars import bars_of, norm_label
+from l2cli.checking.histogram import NormHistogram
 
 RNG = np.random.default_rng(0)
 SAMPLES = {
@@ -19,8 +19,8 @@ SAMPLES = {
 }
 
 
-def of(norms: np.ndarray) -> Distribution:
-    distribution = Distribution()
+def of(norms: np.ndarray) -> NormHistogram:
+    distribution = NormHistogram()
     for part in np.array_split(norms, 3):
         distribution.add(part)
     return distribution
@@ -29,44 +29,44 @@ def of(norms: np.ndarray) -> Distribution:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_ends_are_exact_and_the_median_as_good_as_is_said(name: str) -> None:
     norms = SAMPLES[name]
-    found = of(norms)
-    assert found.num_rows == len(norms)
-    assert (found.smallest, found.largest) == (norms.min(), norms.max())
-    assert found.farthest == np.abs(norms - 1).max()
+    histogram = of(norms)
+    assert histogram.num_rows == len(norms)
+    assert (histogram.smallest, histogram.largest) == (norms.min(), norms.max())
+    assert histogram.farthest == np.abs(norms - 1).max()
     median = np.sort(norms)[(len(norms) - 1) // 2]
-    assert abs(np.log(found.median) - np.log(median)) <= 0.001 * abs(np.log(median))
+    assert abs(np.log(histogram.median) - np.log(median)) <= 0.001 * abs(np.log(median))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_bars_hold_every_row_where_it_belongs(name: str) -> None:
     norms = SAMPLES[name]
-    picture = make_picture(of(norms), Distribution(), Distribution())
-    assert sum(picture.unit) == len(norms)
-    assert picture.num_bars <= 62
-    middles = np.rint(np.log(norms) / picture.width).astype(int) - picture.first
-    truth = np.bincount(middles, minlength=picture.num_bars)
-    moved = np.abs(np.cumsum(truth) - np.cumsum(picture.unit)).max()
+    bars = bars_of(of(norms), NormHistogram(), NormHistogram())
+    assert sum(bars.unit) == len(norms)
+    assert bars.num_bars <= 62
+    middles = np.rint(np.log(norms) / bars.width).astype(int) - bars.first
+    truth = np.bincount(middles, minlength=bars.num_bars)
+    moved = np.abs(np.cumsum(truth) - np.cumsum(bars.unit)).max()
     assert moved <= 0.02 * len(norms)
 
 
 def test_a_spike_and_a_tail_are_told_apart() -> None:
-    unit, other = of(np.ones(1000)), of(np.array([1.001, 30.0]))
-    picture = make_picture(unit, other, Distribution())
-    assert picture.unit_bar is not None
-    assert picture.unit[picture.unit_bar] == 1000
-    assert picture.other[-1] == 1
-    assert picture.highest == 1000
+    unit, not_unit = of(np.ones(1000)), of(np.array([1.001, 30.0]))
+    bars = bars_of(unit, not_unit, NormHistogram())
+    assert bars.unit_bar is not None
+    assert bars.unit[bars.unit_bar] == 1000
+    assert bars.not_unit[-1] == 1
+    assert bars.highest == 1000
 
 
 def test_one_is_shown_where_it_is_near() -> None:
-    near = make_picture(Distribution(), of(np.array([5.0, 30.0])), Distribution())
-    far = make_picture(Distribution(), of(np.array([1e9, 1.1e9])), Distribution())
+    near = bars_of(NormHistogram(), of(np.array([5.0, 30.0])), NormHistogram())
+    far = bars_of(NormHistogram(), of(np.array([1e9, 1.1e9])), NormHistogram())
     assert near.unit_bar == 0
     assert far.unit_bar is None
 
 
 def test_sums_of_distributions() -> None:
-    total = of(SAMPLES["lengths"]) + Distribution()
+    total = of(SAMPLES["lengths"]) + NormHistogram()
     total += of(SAMPLES["every size"])
     both = np.concatenate([SAMPLES["lengths"], SAMPLES["every size"]])
     assert total.num_rows == len(both)
