@@ -214,7 +214,7 @@ def test_the_errors_of_tensorflow_are_named(
         monkeypatch.setattr(
             f"l2cli.graph.export.{name}", lambda *_: type("Backend", (), {"name": ""})
         )
-    monkeypatch.setattr("l2cli.graph.export._SavedModel.build", lambda *_: Model())
+    monkeypatch.setattr("l2cli.graph.forms.saved_model.SavedModel.build", lambda *_: Model())
     with pytest.raises(
         DestinationError, match="model can't be written: No space left on device; nothing of it"
     ):

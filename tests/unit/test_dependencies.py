@@ -41,7 +41,9 @@ def _imported() -> set[str]:
             elif isinstance(node, ast.Call) and node.args:
                 name = ast.unparse(node.func).rpartition(".")[2]
                 argument = node.args[0]
-                if name in {"import_module", "_import"} and isinstance(argument, ast.Constant):
+                if name in {"import_module", "_import", "import_library"} and isinstance(
+                    argument, ast.Constant
+                ):
                     found.add(str(argument.value))
     return found
 

@@ -91,6 +91,7 @@ def test_the_command_says_what_debug_shows(message: str, hidden: str) -> None:
     assert error_text(message) == f"{message}; --debug shows {hidden}"
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # Another test may have loaded JAX here.
 def test_errors_are_lines_and_codes_in_process_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["normalize", "no.npy", "--json"]) == 3
     out, err = capsys.readouterr()
