@@ -264,7 +264,7 @@ def detect_stream(stream: BufferedStream, label: str) -> Format:
     for file_format in FORMATS:
         if file_format.matches(start, None):
             return file_format
-    what = describe(start) or f"{_unknown(start)}, or its format with --from"
+    what = describe(start) or f"{_unknown(start)}, or its format as `source_format`"
     raise FormatError(f"{label} is {what}")
 
 

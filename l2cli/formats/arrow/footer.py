@@ -74,7 +74,7 @@ def _listed(file: Seekable, num_bytes: int) -> list[Message]:
     try:
         root = FlatTable.root(footer)
         dictionaries, batches = (
-            [Block(*found) for found in root.structs(field, _BLOCK)]
+            [Block(*block) for block in root.structs(field, _BLOCK)]
             for field in (_DICTIONARIES, _RECORD_BATCHES)
         )
     except struct.error as exc:
@@ -114,10 +114,10 @@ def _check_places(blocks: list[Block], footer_start: int) -> None:
                 f"it is damaged: its footer lists a message at byte {block.offset}, of "
                 f"{block.metadata_bytes} + {block.body_bytes} bytes, which isn't there"
             )
-    for one, other in pairwise(sorted(blocks)):
-        if other.offset < one.stop:
+    for one, following in pairwise(sorted(blocks)):
+        if following.offset < one.stop:
             raise ValueError(
-                f"it is damaged: its footer lists messages that overlap at byte {other.offset}"
+                f"it is damaged: its footer lists messages that overlap at byte {following.offset}"
             )
 
 
@@ -130,13 +130,13 @@ def _check_one_file(file: Seekable, start: int, stop: int) -> None:
     file.seek(start)
     before = b""
     while start < stop:
-        found = file.read(min(_SEARCHED_BYTES, stop - start))
-        if joint in before + found:
+        read_bytes = file.read(min(_SEARCHED_BYTES, stop - start))
+        if joint in before + read_bytes:
             raise ValueError(
                 "it is several Arrow files put end to end, of which readers see one; "
                 "take them apart and normalize each by itself"
             )
-        before, start = found[-len(joint) :], start + _SEARCHED_BYTES
+        before, start = read_bytes[-len(joint) :], start + _SEARCHED_BYTES
 
 
 def _read_block(file: Seekable, block: Block, message_type: int) -> Message:

@@ -31,7 +31,7 @@ from l2cli.formats.tabular.table import Table, TableReader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from l2cli.formats.arrow.streams import ArrowSchema, Found, RecordBatch
+    from l2cli.formats.arrow.streams import ArrowSchema, RecordBatch, StoredBatch
     from l2cli.formats.tabular.rows import Window
     from l2cli.options import OpenOptions
 
@@ -54,14 +54,14 @@ class _AnyArrowReader(TableReader):
     def batches(self, arrays: Sequence[ArraySpec], batch_size: int | None) -> Iterator[Batch]:
         selected = [self._named(array.name) for array in arrays]
         first_row = 0
-        for found in self.record_batches():
+        for stored in self.record_batches():
             for columns in selected:
                 with as_format_error(self.path, f"'{columns.spec.name}' from row {first_row}"):
-                    window = _window(found.record_batch, columns)
+                    window = _window(stored.record_batch, columns)
                     pieces = window.pieces(batch_size or _batch_rows(window))
                 for piece in pieces:
-                    yield piece.batch(columns.spec, first_row, Context(found, piece))
-            first_row += found.record_batch.num_rows
+                    yield piece.batch(columns.spec, first_row, Context(stored, piece))
+            first_row += stored.record_batch.num_rows
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> ArrowWriter:
         changes = self._changes(outputs)
@@ -77,10 +77,10 @@ class _AnyArrowReader(TableReader):
         return None if self._form.is_file else self._writer(stream, changes)
 
     def table(self) -> Table:
-        return Table(self._schemas[0], (found.record_batch for found in self.record_batches()))
+        return Table(self._schemas[0], (stored.record_batch for stored in self.record_batches()))
 
     @abstractmethod
-    def record_batches(self) -> Iterator[Found]:
+    def record_batches(self) -> Iterator[StoredBatch]:
         """Yield every record batch with its metadata."""
 
     def _describe(self, schema: ArrowSchema, form: Form, num_rows: int | None) -> None:
@@ -100,7 +100,7 @@ class _AnyArrowReader(TableReader):
         shape = (*spec.shape, len(members))
         return Columns(
             replace(spec, name=pattern, shape=shape, layout=f"{len(members)} columns", refusal=""),
-            tuple(each.places[0] for each in members),
+            tuple(member.places[0] for member in members),
         )
 
     def _named(self, name: str) -> Columns:
@@ -129,16 +129,16 @@ class ArrowReader(_AnyArrowReader):
         with ExitStack() as stack, as_format_error(path):
             self._file = stack.enter_context(path.open("rb"))
             is_file = self._file.read(len(FILE_MAGIC)) == FILE_MAGIC
-            messages = listed_record_batches if is_file else messages_of_streams
-            found = list(messages(self._file, path.stat().st_size))
+            list_messages = listed_record_batches if is_file else messages_of_streams
+            messages = list(list_messages(self._file, path.stat().st_size))
             self._file.seek(0)
             opened = _open_file(self._file) if is_file else pa.ipc.open_stream(self._file)
-            codec = found[0].codec if found else None
+            codec = messages[0].codec if messages else None
             form = Form(is_file, codec, getattr(opened, "metadata", None))
-            self._describe(opened.schema, form, sum(message.num_rows for message in found))
+            self._describe(opened.schema, form, sum(message.num_rows for message in messages))
             stack.pop_all()
 
-    def record_batches(self) -> Iterator[Found]:
+    def record_batches(self) -> Iterator[StoredBatch]:
         """Yield every record batch with its metadata."""
         self._file.seek(0)
         if self._form.is_file:
@@ -171,7 +171,7 @@ class ArrowStreamReader(_AnyArrowReader):
             stream.rewind()
             self._describe(schema, Form(is_file=False, codec=codec), None)
 
-    def record_batches(self) -> Iterator[Found]:
+    def record_batches(self) -> Iterator[StoredBatch]:
         """Yield every record batch with its metadata."""
         self._stream.rewind()
         return stream_batches(self._stream, self.path, self._schemas)

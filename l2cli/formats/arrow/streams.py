@@ -31,7 +31,7 @@ _PADDING_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredBatch:
     """A record batch with its metadata, and the number of the stream that it is in."""
 
     record_batch: RecordBatch
@@ -39,7 +39,9 @@ class Found:
     stream: int = 0
 
 
-def stream_batches(file: BufferedStream, path: Path, schemas: list[ArrowSchema]) -> Iterator[Found]:
+def stream_batches(
+    file: BufferedStream, path: Path, schemas: list[ArrowSchema]
+) -> Iterator[StoredBatch]:
     """Yield the record batches of all streams, one stream after the other.
 
     Parameters
@@ -63,24 +65,24 @@ def stream_batches(file: BufferedStream, path: Path, schemas: list[ArrowSchema])
         file.unread(start)
 
 
-def _batches_of_one(opened: Any, path: Path, stream: int) -> Iterator[Found]:
+def _batches_of_one(opened: Any, path: Path, stream: int) -> Iterator[StoredBatch]:
     for number in count():
         with as_format_error(path, f"record batch {number}"):
             try:
-                found = opened.read_next_batch_with_custom_metadata()
+                received = opened.read_next_batch_with_custom_metadata()
             except StopIteration:
                 return
-            found.batch.validate()
-        yield Found(found.batch, found.custom_metadata, stream)
+            received.batch.validate()
+        yield StoredBatch(received.batch, received.custom_metadata, stream)
 
 
-def file_batches(opened: Any, path: Path) -> Iterator[Found]:
+def file_batches(opened: Any, path: Path) -> Iterator[StoredBatch]:
     """Yield the record batches of a file that is open, in the order of its footer."""
     for number in range(opened.num_record_batches):
         with as_format_error(path, f"record batch {number}"):
-            found = opened.get_batch_with_custom_metadata(number)
-            found.batch.validate()
-        yield Found(found.batch, found.custom_metadata)
+            received = opened.get_batch_with_custom_metadata(number)
+            received.batch.validate()
+        yield StoredBatch(received.batch, received.custom_metadata)
 
 
 def messages_of_streams(file: Seekable, num_bytes: int) -> Iterator[Message]:
@@ -107,11 +109,11 @@ def messages_of_streams(file: Seekable, num_bytes: int) -> Iterator[Message]:
         stream += 1
 
 
-def check_columns(first: ArrowSchema, other: ArrowSchema, stream: int) -> None:
+def check_columns(first: ArrowSchema, schema: ArrowSchema, stream: int) -> None:
     """Refuse a stream that has other columns than the first."""
-    if not other.equals(first, check_metadata=False):
+    if not schema.equals(first, check_metadata=False):
         raise ValueError(
-            f"its stream number {stream + 1} has other columns than the first, {_short(other)} "
+            f"its stream number {stream + 1} has other columns than the first, {_short(schema)} "
             f"against {_short(first)}; take them apart and normalize each by itself"
         )
 
@@ -128,14 +130,14 @@ def begins_stream(start: bytes, rest: Readable) -> bool:
     """
     if start.startswith(CONTINUATION) and any(start[len(CONTINUATION) :]):
         return True
-    found = start
-    while found:
-        if any(found):
+    padding = start
+    while padding:
+        if any(padding):
             raise ValueError(
                 f"behind the end of its stream is something else, which begins with "
-                f"{found.lstrip(bytes(1))[:8]!r}; cut it off, or put it into a file of its own"
+                f"{padding.lstrip(bytes(1))[:8]!r}; cut it off, or put it into a file of its own"
             )
-        found = rest.read(_PADDING_BYTES)
+        padding = rest.read(_PADDING_BYTES)
     return False
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from l2cli.arrays import Batch
-    from l2cli.formats.arrow.streams import ArrowSchema, Found
+    from l2cli.formats.arrow.streams import ArrowSchema, StoredBatch
     from l2cli.formats.tabular.columns import Columns, Place
     from l2cli.formats.tabular.rows import Piece, Window
     from l2cli.formats.tabular.schema import Change
@@ -50,7 +50,7 @@ class Form:
 class Context:
     """What a batch must bring back: its record batch, and which rows of it it has."""
 
-    found: Found
+    stored: StoredBatch
     piece: Piece
 
 
@@ -89,8 +89,8 @@ class ArrowWriter(Writer):
         """Write the rows of a batch, in the order of the reader's batches."""
         change = self._changes[batch.array.name]
         rows = batch.rows.reshape(len(batch.rows), math.prod(batch.rows.shape[1:]))
-        found, piece = batch.context.found, batch.context.piece
-        while self._stream < found.stream:
+        stored, piece = batch.context.stored, batch.context.piece
+        while self._stream < stored.stream:
             self._open_next()
         if piece.start:
             self._parts[-1].append(rows)
@@ -102,7 +102,7 @@ class ArrowWriter(Writer):
             results = [part[0] if len(part) == 1 else np.concatenate(part) for part in self._parts]
             self._replace(change, piece.window, results)
         if len(self._columns) == self._num_columns:
-            self._write_batch(found)
+            self._write_batch(stored)
 
     def finish(self) -> None:
         """Write what remains and close."""
@@ -140,11 +140,11 @@ class ArrowWriter(Writer):
         for place, array in zip(change.columns.places, arrays, strict=True):
             self._columns[place], _ = child_of(array, place.path)
 
-    def _write_batch(self, found: Found) -> None:
-        columns = found.record_batch.columns
+    def _write_batch(self, stored: StoredBatch) -> None:
+        columns = stored.record_batch.columns
         for place, array in self._columns.items():
             columns[place.top] = with_child(columns[place.top], place.path, array)
         self._columns = {}
         record_batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        self._writer.write_batch(record_batch, found.metadata)
+        self._writer.write_batch(record_batch, stored.metadata)
         self._file.flush()

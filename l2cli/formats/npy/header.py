@@ -91,17 +91,20 @@ class NpyHeader:
     def spec(self, name: str, layout: str = "") -> ArraySpec:
         """Return the array that this header describes."""
         dtype = self.stored_dtype
-        word, refusal, may_be_vectors = dtype.name, "", True
+        dtype_name, refusal, may_be_vectors = dtype.name, "", True
         if self.descr == "|V2" and not self.is_bfloat16:
-            refusal = "2 bytes of no type a component; if they are bfloat16, say --dtype bfloat16"
+            refusal = "2 bytes of no type a component; if they are bfloat16, use `dtype='bfloat16'`"
         elif dtype.hasobject:
-            word, refusal = "object", "Python objects in a pickle, which l2norm never loads"
+            dtype_name, refusal = "object", "Python objects in a pickle, which l2norm never loads"
         elif dtype.names is not None:
-            word, refusal = "structured", "a structured dtype within another or of a single record"
-            refusal += "; save its field as an array"
-        elif word not in (*FLOAT_DTYPES, *INTEGER_DTYPES):
+            dtype_name = "structured"
+            refusal = (
+                "a structured dtype within another or of a single record; "
+                "save its field as an array"
+            )
+        elif dtype_name not in (*FLOAT_DTYPES, *INTEGER_DTYPES):
             may_be_vectors = dtype.kind in "fcV"
-            refusal = f"{word} is not a float type that l2norm normalizes"
+            refusal = f"{dtype_name} is not a float type that l2norm normalizes"
         elif not self.shape:
             may_be_vectors = False
             refusal = "a single number, not a vector"
@@ -109,9 +112,9 @@ class NpyHeader:
         endian = "big-endian" if dtype.byteorder == ">" else ""
         layout = ", ".join(filter(None, (order, endian, layout)))
         is_blocking = bool(refusal) and may_be_vectors
-        return ArraySpec(name, self.shape, word, layout, refusal, may_be_vectors=is_blocking)
+        return ArraySpec(name, self.shape, dtype_name, layout, refusal, may_be_vectors=is_blocking)
 
-    def like(self, output: ArraySpec) -> NpyHeader:
+    def for_array(self, output: ArraySpec) -> NpyHeader:
         """Return this header for ``output``: the same bytes where nothing differs."""
         shape = tuple(length or 0 for length in output.shape)
         if output.dtype == self.stored_dtype.name:
@@ -189,10 +192,10 @@ def parse_header(stream: Readable, label: str, *, assume_bfloat16: bool = False)
 
 
 def _read(stream: Readable, size: int, label: str) -> bytes:
-    found = stream.read(size)
-    if len(found) < size:
-        raise FormatError(f"{label} is cut off in its header: {len(found)} bytes of {size}")
-    return found
+    content = stream.read(size)
+    if len(content) < size:
+        raise FormatError(f"{label} is cut off in its header: {len(content)} bytes of {size}")
+    return content
 
 
 def _parse_fields(body: bytes, label: str, encoding: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class _AnyNpyReader(Reader):
             yield from stored.batches(arrays, batch_size, partial(self._rows, stored))
 
     def is_quick(self, arrays: Sequence[ArraySpec]) -> bool:
-        return not any(each.header.fortran_order or each.has_records for each in self.stored)
+        return not any(stored.header.fortran_order or stored.has_records for stored in self.stored)
 
     def writer(self, path: Path, outputs: Mapping[str, ArraySpec]) -> NpyWriter:
         return NpyWriter(path.open("wb"), self, outputs)
@@ -105,19 +105,19 @@ class NpyReader(_AnyNpyReader):
 
     def _find(self) -> list[StoredArray]:
         """Return every array: what begins like one, right behind another, is one."""
-        found: list[StoredArray] = []
+        arrays: list[StoredArray] = []
         position = 0
-        while not found or self._begins_at(position):
+        while not arrays or self._begins_at(position):
             self._file.seek(position)
-            label = f"{self.path}, arr_{len(found)}" if found else str(self.path)
+            label = f"{self.path}, arr_{len(arrays)}" if arrays else str(self.path)
             header = parse_header(self._file, label, assume_bfloat16=self.opening.assume_bfloat16)
-            stored = StoredArray(header, f"arr_{len(found)}", position)
-            found.append(stored)
+            stored = StoredArray(header, f"arr_{len(arrays)}", position)
+            arrays.append(stored)
             if header.stored_dtype.hasobject:
                 break  # Where its pickle ends only a pickle's reader knows.
             self._check_size(stored, label)
             position += stored.num_bytes
-        return found if len(found) > 1 else [StoredArray(found[0].header)]
+        return arrays if len(arrays) > 1 else [StoredArray(arrays[0].header)]
 
     def _begins_at(self, position: int) -> bool:
         return os.pread(self._file.fileno(), len(MAGIC), position) == MAGIC
@@ -168,8 +168,8 @@ class NpyStreamReader(_AnyNpyReader):
         self._after = self._stream.read(len(MAGIC))
         if self._after == MAGIC:
             raise SelectionError(
-                f"{self.path} holds another array behind the first; choose with -s: '*' takes "
-                "all of them, arr_0 the first, arr_1 the second"
+                f"{self.path} holds another array behind the first; choose: `select='*'` takes all "
+                "of them, `select='arr_0'` the first, `select='arr_1'` the second"
             )
 
     def copy(self, target: IO[bytes], start: int, stop: int | None) -> None:
@@ -213,9 +213,9 @@ class NpyWriter(Writer):
         self._file = file
         self._source = source
         assemblers = [RowAssembler(stored, outputs) for stored in source.stored]
-        self._waiting = [each for each in assemblers if each.names]
+        self._waiting = [assembler for assembler in assemblers if assembler.names]
         last = self._waiting[-1].stored
-        grown = sum(each.num_bytes - each.stored.num_bytes for each in self._waiting)
+        grown = sum(assembler.num_bytes - assembler.stored.num_bytes for assembler in self._waiting)
         self._end = last.position + last.num_bytes + grown
         self._reserved = 0
         self._num_read = self._num_written = 0

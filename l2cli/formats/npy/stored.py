@@ -131,17 +131,19 @@ class RowAssembler:
     """
 
     def __init__(self, stored: StoredArray, outputs: Mapping[str, ArraySpec]) -> None:
-        chosen = {each.name: outputs[each.name] for each in stored.specs if each.name in outputs}
+        chosen = {
+            array.name: outputs[array.name] for array in stored.specs if array.name in outputs
+        }
         self.names = set(chosen)
         self.stored = stored
         self._records: Array | None = None
         self._missing: set[str] = set()
         self.header = stored.header
         if stored.has_records:
-            self._fields = {name: stored.fields[name].like(chosen[name]) for name in chosen}
+            self._fields = {name: stored.fields[name].for_array(chosen[name]) for name in chosen}
             self.header = stored.header.with_descr([*map(self._entry, stored.header.descr)])
         elif chosen:
-            self.header = stored.header.like(chosen[stored.name])
+            self.header = stored.header.for_array(chosen[stored.name])
 
     @property
     def num_bytes(self) -> int:

@@ -85,20 +85,20 @@ class NpzReader(Reader):
 
     def _describe_all(self) -> list[ArraySpec]:
         repeated = Counter(self.archive.namelist())
-        found = [
+        arrays = [
             array
             for name, info in self.members.items()
             for array in self._specs(name, repeated[info.filename])
         ]
-        doubts = sparse_parts({array.name: array for array in found}, self._text)
-        times = Counter(array.name for array in found)
+        doubts = sparse_parts({array.name: array for array in arrays}, self._text)
+        times = Counter(array.name for array in arrays)
         return [
             replace(
                 array,
                 refusal=array.refusal if times[array.name] == 1 else "2 arrays have this name",
                 doubt=doubts.get(array.name, ""),
             )
-            for array in found
+            for array in arrays
         ]
 
     def stored(self, name: str) -> StoredArray:
@@ -139,7 +139,7 @@ class NpzReader(Reader):
             if name is None or not self.holds_any(name, taken):
                 left.append(filename)
             else:
-                left += [each.name for each in self.stored(name).specs if each.name not in taken]
+                left += [array.name for array in self.stored(name).specs if array.name not in taken]
         return [f"'{name}'" for name in left]
 
     def close(self) -> None:
@@ -179,8 +179,8 @@ class NpzReader(Reader):
         header = self.header(name)
         if header.num_bytes > _MAX_FORMAT_BYTES:
             return ""
-        found = self._read_bytes(self.members[name], len(header.raw), header.num_bytes)
-        return found.replace(b"\0", b"").decode("latin1")
+        content = self._read_bytes(self.members[name], len(header.raw), header.num_bytes)
+        return content.replace(b"\0", b"").decode("latin1")
 
     def _read_bytes(self, info: zipfile.ZipInfo, start: int, size: int) -> bytes:
         with self.damage(), self.archive.open(info) as stream:
@@ -199,7 +199,7 @@ class NpzReader(Reader):
             with self.damage():
                 stream: Any = stack.enter_context(self.archive.open(self.members[name]))
             if stored.header.fortran_order:
-                stream = stack.enter_context(self._spooled(stream))
+                stream = stack.enter_context(self._in_temporary_file(stream))
             else:
                 with self.damage():
                     stream.read(len(stored.header.raw))
@@ -214,15 +214,15 @@ class NpzReader(Reader):
         if header.fortran_order:
             return read_rows(stream.fileno(), header, start, stop, str(self.path))
         shape = (stop - start, *header.shape[1:])
-        found = bytearray(int(np.prod(shape, dtype=np.int64)) * header.stored_dtype.itemsize)
+        numbers = bytearray(int(np.prod(shape, dtype=np.int64)) * header.stored_dtype.itemsize)
         with self.damage():
-            count = stream.readinto(found)
-        if count < len(found):
+            count = stream.readinto(numbers)
+        if count < len(numbers):
             raise FormatError(f"{self.path}: a member ends before row {stop - 1}")
-        return native(np.frombuffer(found, header.stored_dtype).reshape(shape))
+        return native(np.frombuffer(numbers, header.stored_dtype).reshape(shape))
 
     @contextlib.contextmanager
-    def _spooled(self, stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    def _in_temporary_file(self, stream: IO[bytes]) -> Iterator[IO[bytes]]:
         """Yield what ``stream`` holds as a file that can be read anywhere."""
         with temporary_errors(), tempfile.TemporaryFile() as spool:
             while True:

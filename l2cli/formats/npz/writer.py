@@ -67,7 +67,7 @@ class NpzWriter(Writer):
             self._member.finish()
             self._member = None
         info = next(self._remaining)
-        name = next((name for name, each in self._source.members.items() if each is info), None)
+        name = next((name for name, member in self._source.members.items() if member is info), None)
         if name is not None and self._source.holds_any(name, self._outputs):
             self._member = self._begin(self._source.stored(name), info)
         else:

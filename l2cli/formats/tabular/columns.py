@@ -96,13 +96,13 @@ def places_of(schema: ArrowSchema) -> list[Place]:
 
     A struct is taken whole where a column inside would be called like one at the top.
     """
-    found, names = [], set(schema.names)
+    places, names = [], set(schema.names)
     for top, field in enumerate(schema):
         whole = Place(top, (), (field,))
         inside = list(_places_inside(whole))
         is_clear = all(not place.path or place.name not in names for place in inside)
-        found += inside if is_clear else [whole]
-    return found
+        places += inside if is_clear else [whole]
+    return places
 
 
 def name_refusals(places: Sequence[Place]) -> list[str]:
@@ -129,9 +129,11 @@ def wide_members(columns: Sequence[AnyColumns], pattern: str) -> list[AnyColumns
     None where fewer than two match, or where they are not of one dtype.
     """
     members = [
-        each for each in columns if fnmatchcase(each.spec.name, pattern) and not each.places[0].path
+        member
+        for member in columns
+        if fnmatchcase(member.spec.name, pattern) and not member.places[0].path
     ]
-    types = {each.places[0].field.type for each in members}
+    types = {member.places[0].field.type for member in members}
     if len(members) < 2 or len(types) != 1 or not pa.types.is_floating(types.pop()):
         return []
     return members

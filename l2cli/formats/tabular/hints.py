@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import re
-import shlex
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -22,18 +21,18 @@ SCALAR = "a scalar column"
 def with_hints(columns: Sequence[AnyColumns]) -> list[AnyColumns]:
     """Return the columns of a table, of which scalar ones say which glob takes them together."""
     groups: dict[tuple[str, ArrowType], list[AnyColumns]] = {}
-    for each in columns:
-        if each.spec.refusal == SCALAR:
-            key = re.sub("[0-9]+", "0", each.spec.name), each.places[0].field.type
-            groups.setdefault(key, []).append(each)
+    for column in columns:
+        if column.spec.refusal == SCALAR:
+            key = re.sub("[0-9]+", "0", column.spec.name), column.places[0].field.type
+            groups.setdefault(key, []).append(column)
     hints = {}
     for members in groups.values():
-        names = [each.spec.name for each in members]
-        others = {each.spec.name for each in columns}.difference(names)
+        names = [column.spec.name for column in members]
+        others = {column.spec.name for column in columns}.difference(names)
         if pattern := glob_for(names, others):
-            hint = f"{SCALAR}; select several as one array with a glob, -s {shlex.quote(pattern)}"
+            hint = f"{SCALAR}; select several as one array with a glob, `select={pattern!r}`"
             hints.update(dict.fromkeys(names, hint))
-    return [_with_hint(each, hints.get(each.spec.name, "")) for each in columns]
+    return [_with_hint(column, hints.get(column.spec.name, "")) for column in columns]
 
 
 def glob_for(names: Sequence[str], others: Iterable[str]) -> str:

@@ -41,23 +41,23 @@ def change_to(columns: AnyColumns, output: ArraySpec, format_name: str) -> Chang
     """Check that a table can hold what an array is to become."""
     if output.dtype not in ARROW_TYPES:
         raise DestinationError(
-            f"{format_name} can't hold {output.dtype}; use --dtype float16 or float32"
+            f"{format_name} can't hold {output.dtype}; use `dtype='float16'` or `dtype='float32'`"
         )
     length = output.shape[-1] if output.shape[-1] != columns.spec.shape[-1] else None
     if length is not None and columns.is_wide:
         raise DestinationError(
             f"'{columns.spec.name}' has a column for each component; "
-            "it can't be cut, leave out --truncate-dim"
+            "it can't be cut, leave out `truncate_dim`"
         )
     if length is not None and len(output.shape) > 2:
         raise DestinationError(
             f"'{columns.spec.name}' holds several vectors a row, which can't be cut; "
-            "leave out --truncate-dim"
+            "leave out `truncate_dim`"
         )
     if length is not None and _is_sparse(columns.places[0]):
         raise DestinationError(
             f"'{columns.spec.name}' holds the values of sparse vectors, whose first ones are "
-            "anywhere in them; leave out --truncate-dim"
+            "anywhere in them; leave out `truncate_dim`"
         )
     return Change(columns, output.dtype, length)
 
@@ -102,7 +102,7 @@ def _changed_field(field: ArrowField, path: tuple[int, ...], change: Change[Any]
     if is_extension or b"ARROW:extension:name" in (field.metadata or {}):
         raise DestinationError(
             f"column '{field.name}' has the extension type {field.type}, whose dtype and length "
-            "can't be changed; leave out --dtype and --truncate-dim"
+            "can't be changed; leave out `dtype` and `truncate_dim`"
         )
     return field.with_type(_changed_type(field.type, change))
 

@@ -72,9 +72,9 @@ def child_of(array: ArrowArray, path: Sequence[int]) -> tuple[ArrowArray, Array 
     """Return a column inside structs, and which rows no struct around it makes null."""
     valid: Array | None = None
     for number in path:
-        own = validity(array)
-        if own is not None:
-            valid = own if valid is None else valid & own
+        not_null = validity(array)
+        if not_null is not None:
+            valid = not_null if valid is None else valid & not_null
         array = array.field(number)
     return array, valid
 

@@ -87,7 +87,10 @@ class NewTableWriter(NewFileWriter):
     def refusal(cls, output: ArraySpec) -> str:
         """Return why a table can't hold an array; empty where it can."""
         if output.dtype not in ARROW_TYPES:
-            return f"{cls.format_name} can't hold {output.dtype}; use --dtype float16 or float32"
+            return (
+                f"{cls.format_name} can't hold {output.dtype}; use `dtype='float16'` or "
+                "`dtype='float32'`"
+            )
         if len(output.shape) > 2:
             return (
                 f"{cls.format_name} holds rows of numbers, not {len(output.shape)} axes; "
@@ -100,9 +103,11 @@ class NewTableWriter(NewFileWriter):
         self.check(batch)
         rows, valid = _with_null_rows(batch)
         flat = primitive_array(rows.reshape(-1), None)
-        kind = _column_type(self.outputs[batch.array.name])
+        column_type = _column_type(self.outputs[batch.array.name])
         if rows.ndim > 1:
-            flat = pa.Array.from_buffers(kind, len(rows), [bitmap_of(valid)], children=[flat])
+            flat = pa.Array.from_buffers(
+                column_type, len(rows), [bitmap_of(valid)], children=[flat]
+            )
         self._columns[batch.array.name] = flat
         if len(self._columns) == len(self.outputs):
             columns = [self._columns.pop(name) for name in self.outputs]
@@ -120,18 +125,18 @@ class NewTableWriter(NewFileWriter):
 
 def transcode(table: Table, writer: type[NewTableWriter], target: Path | IO[bytes]) -> list[str]:
     """Write a table in another format and return the columns that it can't hold."""
-    held = [i for i, column in enumerate(table.schema) if writer.can_hold(column)]
-    schema = pa.schema([table.schema.field(i) for i in held], table.schema.metadata)
+    numbers = [i for i, column in enumerate(table.schema) if writer.can_hold(column)]
+    schema = pa.schema([table.schema.field(i) for i in numbers], table.schema.metadata)
     sink = writer.open_sink(target, schema)
     try:
         for batch in table.batches:
             _check_sound(batch)
-            columns = [batch.column(i) for i in held]
+            columns = [batch.column(i) for i in numbers]
             sink.write(pa.RecordBatch.from_arrays(columns, schema=schema))
         sink.finish()
     finally:
         sink.close()
-    return [each.name for i, each in enumerate(table.schema) if i not in held]
+    return [column.name for i, column in enumerate(table.schema) if i not in numbers]
 
 
 def _check_sound(batch: RecordBatch) -> None:

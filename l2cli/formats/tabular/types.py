@@ -118,7 +118,7 @@ def holds_float_lists(arrow_type: ArrowType) -> bool:
     arrow_type = storage_type(arrow_type)
     if is_list(arrow_type) and _may_be_float(arrow_type.value_type):
         return True
-    return any(holds_float_lists(each) for each in _inside(arrow_type))
+    return any(holds_float_lists(inner) for inner in _inside(arrow_type))
 
 
 def _list_refusal(arrow_type: ArrowType) -> str:

@@ -172,7 +172,7 @@ def test_an_extension_type_stays(tmp_path: Path) -> None:
 
 def test_bfloat16_is_refused(tmp_path: Path) -> None:
     source = save(tmp_path / "x.arrow", table())
-    with pytest.raises(DestinationError, match="Arrow can't hold bfloat16; use --dtype float16"):
+    with pytest.raises(DestinationError, match="Arrow can't hold bfloat16; use `dtype='float16'`"):
         double(source, "emb", dtype="bfloat16")
 
 

@@ -88,7 +88,7 @@ def test_two_bytes_of_no_type_are_bfloat16_if_the_user_says_so(tmp_path: Path) -
     source = tmp_path / "x.npy"
     np.save(source, array.view("V2"))
     with NpyReader(source) as reader:
-        assert "--dtype bfloat16" in reader.arrays()[0].refusal
+        assert "`dtype='bfloat16'`" in reader.arrays()[0].refusal
     doubled = double(source, opening=OpenOptions(assume_bfloat16=True))
     assert _header(doubled) == _header(source)
     np.testing.assert_array_equal(np.load(doubled).view(BFLOAT16), array * BFLOAT16.type(2))
@@ -113,7 +113,7 @@ def test_any_array_comes_back(array: Any) -> None:
     header = parse_header(buffer, "x.npy")
     assert (header.shape, header.stored_dtype) == (array.shape, array.dtype)
     assert header.raw == buffer.getvalue()[: len(header.raw)]
-    assert header.like(header.spec("")) is header
+    assert header.for_array(header.spec("")) is header
 
 
 @pytest.mark.parametrize(

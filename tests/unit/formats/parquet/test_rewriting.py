@@ -406,7 +406,9 @@ def test_integers_become_floats(paths: Paths) -> None:
 
 def test_bfloat16_is_refused_early(paths: Paths) -> None:
     pq.write_table(table(), paths[0])
-    with pytest.raises(DestinationError, match="Parquet can't hold bfloat16; use --dtype float16"):
+    with pytest.raises(
+        DestinationError, match="Parquet can't hold bfloat16; use `dtype='float16'`"
+    ):
         rewrite(*paths, dtype="bfloat16")
 
 

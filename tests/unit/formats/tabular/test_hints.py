@@ -42,12 +42,15 @@ def test_the_glob_matches_these_names_alone(
 
 
 TABLES = [
-    ({str(i): "float32" for i in range(8)}, {"0": "-s '[0-9]*'", "7": "-s '[0-9]*'"}),
+    ({str(i): "float32" for i in range(8)}, {"0": "`select='[0-9]*'`", "7": "`select='[0-9]*'`"}),
     (
         {"id": "int64", "a0": "float32", "b0": "float64", "a1": "float32", "b1": "float64"},
-        {"a0": "-s 'a*'", "b1": "-s 'b*'"},
+        {"a0": "`select='a*'`", "b1": "`select='b*'`"},
     ),
-    ({"score": "float32", "pc1": "float64", "pc2": "float64"}, {"score": "", "pc1": "-s 'pc*'"}),
+    (
+        {"score": "float32", "pc1": "float64", "pc2": "float64"},
+        {"score": "", "pc1": "`select='pc*'`"},
+    ),
 ]
 
 
