@@ -553,7 +553,7 @@ README = (
 def test_a_repository_that_declares_types_is_refused(tmp_path: Path, name: str, text: str) -> None:
     store = summarized(tmp_path / "store")
     (store / name).write_text(text)
-    with pytest.raises(SourceError, match=rf"{name} declares the types .* --exclude {name}"):
+    with pytest.raises(SourceError, match=rf"{name} declares the types .* .exclude=\[.{name}.\]`"):
         run(store, tmp_path / "out", NormalizeOptions(dtype="float64"))
     run(store, tmp_path / "out")
     assert (tmp_path / "out" / name).read_text() == text
@@ -617,7 +617,7 @@ def test_a_table_whose_log_is_left_out_is_a_folder_of_files(
 ) -> None:
     store = table_store(tmp_path / "store", marker, where)
     log = f"{where}/{marker}".strip("/").removesuffix(f"/{marker.split('/')[1]}")
-    with pytest.raises(SourceError, match=f"with --exclude {log}$"):
+    with pytest.raises(SourceError, match=rf"with `exclude=\['{log}'\]`$"):
         run(store, tmp_path / "out")
     report = run(store, tmp_path / "out", exclude=(log,))
     assert report.shards["done"] == 2
@@ -659,7 +659,7 @@ def test_what_is_not_read_is_not_passed_off(
     np.save(store / "emb_0.npy", rows_of(0))
     with_marker(store / "other", marker)
     destination = None if in_place else tmp_path / "out"
-    with pytest.raises(SourceError, match=rf"other is a {name}, which is not read; .*--exclude ot"):
+    with pytest.raises(SourceError, match=rf"other is a {name}, which is not read; .*`exclude="):
         run(store, destination, in_place=in_place)
     assert run(store, destination, in_place=in_place, exclude=("other",)).shards["done"] == 1
     with pytest.raises(SourceError, match=rf"other is a {name}, which is not read; [^,]*$"):

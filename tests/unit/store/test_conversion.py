@@ -131,7 +131,7 @@ def test_a_shard_that_takes_the_name_of_a_copy_is_refused(store: Path) -> None:
 
 
 def test_in_place_keeps_formats(store: Path) -> None:
-    with pytest.raises(OptionError, match="keeps the format of each shard, so it takes no --to"):
+    with pytest.raises(OptionError, match="each shard, so it takes no `destination_format`"):
         _run(store, destination_format="npy", in_place=True)
 
 

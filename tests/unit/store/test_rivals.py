@@ -54,7 +54,7 @@ def test_of_two_arrays_that_as_many_files_hold_none_is_taken(tmp_path: Path) -> 
         _hdf5(tmp_path / "s" / "txt" / f"{index}.h5", "hidden", ROWS[:, :12])
     statuses = _statuses(tmp_path / "s")
     assert {status for status, _ in statuses.values()} == {"failed"}
-    assert "choose with `select='features'` or `select='hidden'`" in statuses["img/0.h5"][1]
+    assert "choose with -s features or -s hidden" in statuses["img/0.h5"][1]
     statuses = _statuses(tmp_path / "s", "-s", "features", "-s", "hidden", "--overwrite")
     assert {status for status, _ in statuses.values()} == {"done"}
 
@@ -64,7 +64,7 @@ def test_of_rows_of_two_lengths_in_as_many_files_none_is_taken(tmp_path: Path) -
     _save(tmp_path / "s" / "text_features" / "0.npy", ROWS[:, :12])
     statuses = _statuses(tmp_path / "s")
     assert {status for status, _ in statuses.values()} == {"failed"}
-    assert "`select='*'` takes all" in statuses["text_features/0.npy"][1]
+    assert "-s '*' takes all" in statuses["text_features/0.npy"][1]
 
 
 @pytest.mark.parametrize("folder", ["mel", "spec"])
@@ -99,10 +99,7 @@ def test_a_shard_that_lacks_one_of_two_does_not_choose_for_the_rest(tmp_path: Pa
         _table(tmp_path / "s" / f"part-{index}.parquet", both if index else both[:1])
     statuses = _statuses(tmp_path / "s")
     assert statuses["part-1.parquet"][0] == statuses["part-2.parquet"][0] == "failed"
-    assert (
-        "choose with `select='image_embedding'` or `select='text_embedding'`"
-        in statuses["part-1.parquet"][1]
-    )
+    assert "choose with -s image_embedding or -s text_embedding" in statuses["part-1.parquet"][1]
 
 
 def test_an_embedding_beside_the_one_that_is_taken_is_noted(tmp_path: Path) -> None:

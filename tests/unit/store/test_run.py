@@ -124,7 +124,7 @@ def test_a_torn_manifest_is_mended(store: Path) -> None:
 def test_other_options_are_refused_unless_overwritten(store: Path) -> None:
     _run(store)
     half = NormalizeOptions(truncate_dim=4)
-    with pytest.raises(OptionError, match=r"truncate_dim none, now 4; name another.*--overwrite"):
+    with pytest.raises(OptionError, match=r"truncate_dim none, now 4; name.*`overwrite=True`"):
         _run(store, options=half)
     assert _some(_run(store, options=NormalizeOptions(batch_size=3))) == {"skipped": 11}
     assert _some(_run(store, options=half, overwrite=True)) == {
