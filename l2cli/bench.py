@@ -125,12 +125,14 @@ class BenchReport:
 
     def _comparisons(self) -> Iterator[str]:
         """Say how the backend that ``auto`` takes did against the others, where it ran."""
-        for name in self.devices if self.auto in self.devices else ():
-            if name != self.auto:
-                ratios = [speed.seconds[self.auto] / speed.seconds[name] for speed in self.speeds]
+        for backend in self.devices if self.auto in self.devices else ():
+            if backend != self.auto:
+                ratios = [
+                    speed.seconds[self.auto] / speed.seconds[backend] for speed in self.speeds
+                ]
                 yield (
-                    f"here {self.auto} took {statistics.median(ratios):.2f} × the time of {name} "
-                    "(median), start not counted"
+                    f"here {self.auto} took {statistics.median(ratios):.2f} × the time of "
+                    f"{backend} (median), start not counted"
                 )
 
 
@@ -163,31 +165,34 @@ def run_bench(
     if num_bytes < DIM * 8:
         raise OptionError(f"num_bytes is {num_bytes}, expected {DIM * 8} or more: one row")
     report = BenchReport(str(folder.absolute()), num_bytes, *choose_backend())
-    cases = list(itertools.product(FORMATS, DTYPES))
+    combinations = list(itertools.product(FORMATS, DTYPES))
 
-    def tell(done: int) -> None:
+    def report_progress(done: int) -> None:
         if progress is not None:
-            progress(done, len(cases) * _MAX_RUNS)
+            progress(done, len(combinations) * _MAX_RUNS)
 
     with _scratch(folder) as scratch, contextlib.ExitStack() as stack:
         _check_room(folder, num_bytes)
         source, deadline = scratch / "source", time.monotonic() + _SECONDS
-        tell(0)
+        report_progress(0)
         _make_file(source, FORMATS[0], "float32", 1)
         runs = {COPY: _copies(source), **_start(source, device, report, stack)}
-        tell(0)  # What is to come is no guess from how long a start took.
-        for index, (file_format, dtype) in enumerate(cases):
+        report_progress(0)  # What is to come is no guess from how long a start took.
+        for index, (file_format, dtype) in enumerate(combinations):
             now = time.monotonic()
-            until = now + (deadline - now) / (len(cases) - index)
+            until = now + (deadline - now) / (len(combinations) - index)
             _make_file(source, file_format, dtype, num_bytes)
-            turns: list[dict[str, float]] = []
+            rounds: list[dict[str, float]] = []
             # By turns: machines have good and bad moments, and so each gets its share of both.
-            while len(turns) < _MIN_RUNS or (len(turns) < _MAX_RUNS and time.monotonic() < until):
-                turns.append({name: next(seconds) for name, seconds in runs.items()})
-                tell(index * _MAX_RUNS + len(turns))
-            medians = {name: statistics.median(turn[name] for turn in turns[1:]) for name in runs}
+            while len(rounds) < _MIN_RUNS or (len(rounds) < _MAX_RUNS and time.monotonic() < until):
+                rounds.append({name: next(seconds) for name, seconds in runs.items()})
+                report_progress(index * _MAX_RUNS + len(rounds))
+            medians = {
+                name: statistics.median(seconds_of[name] for seconds_of in rounds[1:])
+                for name in runs
+            }
             size = source.stat().st_size
-            report.speeds.append(Speed(file_format.title, dtype, size, len(turns) - 1, medians))
+            report.speeds.append(Speed(file_format.title, dtype, size, len(rounds) - 1, medians))
     return report
 
 
@@ -247,7 +252,7 @@ def _start(
             continue
         report.start_seconds[name] = time.perf_counter() - before
         report.devices[name] = first.device
-        started[name] = (report.seconds for report in run)
+        started[name] = (report_of_run.seconds for report_of_run in run)
     if not started:
         raise BackendError("; ".join(dict.fromkeys(report.missing.values())))
     return started

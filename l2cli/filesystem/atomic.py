@@ -59,7 +59,7 @@ def check_destination(destination: Path, *, overwrite: bool) -> None:
         raise DestinationError(f"{destination} is not a regular file; name one to write")
     if os.path.exists(target) and not overwrite:
         raise DestinationError(
-            f"{destination} exists; replace it with --overwrite, or name another"
+            f"{destination} exists; replace it with `overwrite=True`, or name another"
         )
     check_parent(target, destination)
 

@@ -68,6 +68,6 @@ def check_folder(destination: Path, *, marker: str, overwrite: bool) -> None:
             )
         if not overwrite:
             raise DestinationError(
-                f"{destination} exists; replace it with --overwrite, or name another"
+                f"{destination} exists; replace it with `overwrite=True`, or name another"
             )
     check_parent(target, destination)

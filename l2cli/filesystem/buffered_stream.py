@@ -66,8 +66,8 @@ class BufferedStream(io.RawIOBase):
         """Read ``size`` bytes; fewer only at the end of the stream."""
         if size is None or size < 0:
             return self.readall()
-        found = bytearray(size)
-        return bytes(memoryview(found)[: self.fill(found)])
+        content = bytearray(size)
+        return bytes(memoryview(content)[: self.fill(content)])
 
     def fill(self, buffer: Any) -> int:
         """Read until ``buffer`` is full or the stream ends, and return how many bytes came."""
@@ -79,9 +79,9 @@ class BufferedStream(io.RawIOBase):
 
     def peek(self, size: int) -> bytes:
         """Return the first ``size`` bytes of the stream, and go back to its beginning."""
-        found = self.read(size)
+        beginning = self.read(size)
         self.rewind()
-        return found
+        return beginning
 
     def rewind(self) -> None:
         """Go back to the beginning of the stream. It must not be settled."""

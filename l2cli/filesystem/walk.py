@@ -110,12 +110,12 @@ class _Walk:
         """Take in what is in ``folder``, a path below the root that ends in ``/`` or is empty."""
         try:
             with os.scandir(f"{self._root}/{folder}") as entries:
-                found = sorted(entries, key=lambda entry: natural_key(entry.name))
+                in_order = sorted(entries, key=lambda entry: natural_key(entry.name))
         except OSError as exc:
             name = folder.rstrip("/") or "."
             self.listing.failures.append((name, f"can't be read: {exc.strerror or exc}"))
             return
-        for entry in found:
+        for entry in in_order:
             if not entry.name.startswith(TOOL_PREFIX):
                 self._take(entry, folder + entry.name)
 
@@ -165,8 +165,8 @@ class _Walk:
         elif not stat.S_ISREG(status.st_mode) and not link:
             self._leave_out("neither file nor folder", name)
         else:
-            found = FoundFile(name, entry.path, status.st_size, status.st_mtime_ns, link, outside)
-            self.listing.files.append(found)
+            file = FoundFile(name, entry.path, status.st_size, status.st_mtime_ns, link, outside)
+            self.listing.files.append(file)
 
     def _leave_out(self, reason: str, name: str) -> None:
         self.listing.left_out.setdefault(reason, []).append(name)

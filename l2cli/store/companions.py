@@ -7,7 +7,6 @@ Those that can be written anew with certainty are, once all shards are done: see
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -84,18 +83,18 @@ def find_companions(
     candidates = [*_listed(listing), *(_hidden_by_globs(root, listing) if in_place else ())]
     companions = [file for file in candidates if any(shards_in(listing, _folder(file.name)))]
     names = {file.name for file in companions}
-    found = Companions(
+    result = Companions(
         [file for file in listing.files if file.name not in names], notes=_notes(listing)
     )
     if only_shards and not in_place:
         if names:
-            found.notes.append(f"left out: {brief(sorted(names))}, which would become false")
-        return found
+            result.notes.append(f"left out: {brief(sorted(names))}, which would become false")
+        return result
     for file in companions:
         _refuse_norms(file, options)
         if not in_place:
             _refuse_incomplete(file, listing)
-    return Companions(found.files + companions, names, found.notes)
+    return Companions(result.files + companions, names, result.notes)
 
 
 def describes(companion: str, shard: str) -> bool:
@@ -113,7 +112,7 @@ def _hidden_by_globs(root: str, listing: Listing) -> Iterator[FoundFile]:
     """Yield the files that the user's globs left out. They describe shards all the same."""
     taken = {file.name for file in listing.files}
     for folder in ("", *listing.folders):
-        for name in (os.path.join(folder, each) for each in NAMES):
+        for name in (os.path.join(folder, base_name) for base_name in NAMES):
             path = Path(root, name)
             if name not in taken and is_rewritable(path):
                 status = path.stat()
@@ -127,7 +126,7 @@ def _refuse_declared_types(listing: Listing) -> None:
         if name == "dataset_infos.json" or (name == "README.md" and _declares_types(file.path)):
             raise SourceError(
                 f"{file.path} declares the types of the data set's columns (dataset_info), which "
-                f"would become false; remove that, or --exclude {shlex.quote(file.name)}"
+                f"would become false; remove that, or say `exclude={[file.name]!r}`"
             )
 
 
@@ -153,7 +152,7 @@ def _refuse_checksums(listing: Listing) -> None:
         if os.path.lexists(checksum):
             raise SourceError(
                 f"{checksum} holds the checksum of {name} as it is, by which Hadoop would refuse "
-                "the new one; remove such files, or write to another folder with -o"
+                "the new one; remove such files, or write to another folder with `destination`"
             )
 
 
@@ -164,7 +163,7 @@ def _refuse_incomplete(companion: FoundFile, listing: Listing) -> None:
         if os.path.join(folder, name) not in taken:
             raise SourceError(
                 f"{companion.path} describes {name}, which isn't there or isn't taken; leave it "
-                f"out too with --exclude {shlex.quote(companion.name)}"
+                f"out too with `exclude={[companion.name]!r}`"
             )
 
 
@@ -173,7 +172,7 @@ def _refuse_norms(companion: FoundFile, options: NormalizeOptions) -> None:
     if options.norms_name and os.path.basename(companion.name) != "state.json":
         raise SourceError(
             f"{companion.path} knows no column '{options.norms_name}'; keep the norms in a folder "
-            f"of files, or --exclude {shlex.quote(companion.name)}"
+            f"of files, or say `exclude={[companion.name]!r}`"
         )
 
 

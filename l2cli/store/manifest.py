@@ -124,11 +124,11 @@ class Manifest:
             Where it was made with other options, from other sources or by another version.
         """
         size = os.fstat(self._file).st_size
-        held = os.pread(self._file, size, 0)
-        whole = held.rfind(b"\n") + 1
+        content = os.pread(self._file, size, 0)
+        whole = content.rfind(b"\n") + 1
         if whole < size:
             os.ftruncate(self._file, whole)
-        header, self.records = _parse(held[:whole].splitlines())
+        header, self.records = _parse(content[:whole].splitlines())
         if header is None:
             return False
         if header != self._header and not _binds(self.records):
@@ -169,7 +169,7 @@ class Manifest:
 
 
 def make_header(
-    options: NormalizeOptions, sources: Iterable[str], others: Mapping[str, Any]
+    options: NormalizeOptions, sources: Iterable[str], further: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what a run must have in common with the one that it resumes.
 
@@ -178,14 +178,14 @@ def make_header(
     others
         What else was asked for that decides what is written.
     """
-    held = options.affecting_bytes()
+    chosen = options.affecting_bytes()
     if options.backend == "auto":
-        held["backend"] = os.environ.get("KERAS_BACKEND") or "auto"
+        chosen["backend"] = os.environ.get("KERAS_BACKEND") or "auto"
     header = {
         "l2norm": __version__,
         "layout": _LAYOUT,
         "sources": [os.path.realpath(source) for source in sources],
-        "options": held | dict(others),
+        "options": chosen | dict(further),
     }
     parsed: dict[str, Any] = json.loads(json.dumps(header))
     return parsed
@@ -207,11 +207,11 @@ def peek(folder: str, header: dict[str, Any]) -> dict[str, Record]:
     """Return the records in ``folder`` without locking or writing anything."""
     try:
         with open(_path(folder), "rb") as file:
-            found, records = _parse(file)
+            recorded, records = _parse(file)
     except OSError:
-        found, records = None, {}
-    if found is not None and _binds(records):
-        _compare(folder, found, header)
+        recorded, records = None, {}
+    if recorded is not None and _binds(records):
+        _compare(folder, recorded, header)
     return records
 
 
@@ -229,39 +229,39 @@ def _parse(lines: Iterable[bytes]) -> tuple[dict[str, Any] | None, dict[str, Rec
     records: dict[str, Record] = {}
     for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):
-            held = json.loads(line)
-            if "l2norm" in held:
-                header = held
+            entry = json.loads(line)
+            if "l2norm" in entry:
+                header = entry
                 continue
-            source, result = held["source"], held["result"]
-            records.pop(held["shard"], None)  # They stay in the order of what was done last.
-            records[held["shard"]] = Record(
-                held["status"],
+            source, result = entry["source"], entry["result"]
+            records.pop(entry["shard"], None)  # They stay in the order of what was done last.
+            records[entry["shard"]] = Record(
+                entry["status"],
                 (source[0], source[1]),
                 result and (result[0], result[1]),
-                held["digest"],
-                held.get("num_short", 0),
+                entry["digest"],
+                entry.get("num_short", 0),
             )
     return header, records if header else {}
 
 
-def _compare(folder: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    if found == expected:
+def _compare(folder: str, recorded: dict[str, Any], expected: dict[str, Any]) -> None:
+    if recorded == expected:
         return
-    if found.get("sources") != expected["sources"]:
-        what = f"from {', '.join(map(str, found.get('sources', ['other sources'])))}"
-    elif (found["l2norm"], found.get("layout")) != (expected["l2norm"], expected["layout"]):
-        what = f"by l2norm {found['l2norm']}, and this is {expected['l2norm']}"
+    if recorded.get("sources") != expected["sources"]:
+        what = f"from {', '.join(map(str, recorded.get('sources', ['other sources'])))}"
+    elif (recorded["l2norm"], recorded.get("layout")) != (expected["l2norm"], expected["layout"]):
+        what = f"by l2norm {recorded['l2norm']}, and this is {expected['l2norm']}"
     else:
-        before, now = found.get("options", {}), expected["options"]
+        before, now = recorded.get("options", {}), expected["options"]
         what = "with other options: " + ", ".join(
             f"{name} {_text(before.get(name))}, now {_text(now[name])}"
             for name in now
             if before.get(name) != now[name]
         )
     raise OptionError(
-        f"{folder} was begun {what}; name another destination with -o, or begin anew with "
-        "--overwrite"
+        f"{folder} was begun {what}; name another with `destination`, or begin anew with "
+        "`overwrite=True`"
     )
 
 

@@ -95,7 +95,7 @@ def make_plan(
         else:
             _plan_file(plan, source, options, files)
     if not plan.tasks and not plan.failures:
-        raise SourceError(f"{sources[0]} holds no file that may be taken; see --include")
+        raise SourceError(f"{sources[0]} holds no file that may be taken; see `include`")
     _refuse_clashes(plan, sources, files)
     return plan
 
@@ -106,12 +106,16 @@ def _find_root(
     folders = [source for source in sources if source.is_dir()]
     if destination is not None:
         if files.in_place:
-            raise OptionError("--in-place replaces the source, so it takes no -o")
+            raise OptionError("`in_place=True` replaces the source, so it takes no `destination`")
         if destination.exists() and not destination.is_dir():
             raise DestinationError(f"{destination} is a file; several go to a folder, name one")
         return destination
     if folders and len(sources) > 1:
-        how = "one folder at a time is replaced in place" if files.in_place else "name one with -o"
+        how = (
+            "one folder at a time is replaced in place"
+            if files.in_place
+            else "name one with `destination`"
+        )
         raise OptionError(f"{len(sources)} sources, {folders[0]} a folder: {how}")
     if not folders:
         return None
@@ -123,20 +127,22 @@ def _keep_apart(source: Path, root: str, files: StoreOptions) -> None:
         return
     inner, outer = os.path.realpath(root), os.path.realpath(source)
     if inner == outer:
-        raise OptionError(f"{root} is the source itself; to replace it, say --in-place")
-    for one, other in ((inner, outer), (outer, inner)):
-        if os.path.commonpath((one, other)) == other:
-            raise OptionError(f"{one} is inside {other}; name a folder outside with -o")
+        raise OptionError(f"{root} is the source itself; to replace it, say `in_place=True`")
+    for inside, outside in ((inner, outer), (outer, inner)):
+        if os.path.commonpath((inside, outside)) == outside:
+            raise OptionError(
+                f"{inside} is inside {outside}; name a folder outside with `destination`"
+            )
 
 
 def _keep_norms_apart(sources: Sequence[Path], root: Path | None, files: StoreOptions) -> None:
     """Refuse a folder for norms that lies in one of vectors, or around it."""
     if files.norms is None:
         return
-    own = os.path.realpath(files.norms)
+    norms = os.path.realpath(files.norms)
     folders = [source for source in sources if source.is_dir()] + ([root] if root else [])
     for folder in map(os.path.realpath, folders):
-        if os.path.commonpath((own, folder)) in (own, folder):
+        if os.path.commonpath((norms, folder)) in (norms, folder):
             raise OptionError(f"{files.norms} holds vectors; name another folder for norms")
 
 
@@ -227,9 +233,9 @@ def _is_known(suffix: str) -> bool:
     return by_suffix(Path(f"x{suffix}")) is not None
 
 
-def _folders(plan: Plan, found: list[str], prefix: str, files: StoreOptions) -> list[str]:
+def _folders(plan: Plan, names: list[str], prefix: str, files: StoreOptions) -> list[str]:
     """Return the folders to make: all, or those that something goes to where some is left out."""
-    every = [prefix + name for name in found]
+    every = [prefix + name for name in names]
     if files.include or files.exclude or files.only_arrays:
         needed = set()
         for task in plan.tasks:
@@ -243,14 +249,14 @@ def _folders(plan: Plan, found: list[str], prefix: str, files: StoreOptions) -> 
 
 def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, files: StoreOptions) -> None:
     status = source.stat()
-    kind = by_name(files.destination_format) if files.destination_format else None
+    file_format = by_name(files.destination_format) if files.destination_format else None
     if files.in_place:
         destination = source
     elif plan.root:
-        name = converted_name(source.name, kind) if kind else source.name
+        name = converted_name(source.name, file_format) if file_format else source.name
         destination = Path(plan.root, name)
     else:
-        destination = default_destination(source, kind)
+        destination = default_destination(source, file_format)
     plan.tasks.append(
         ShardTask(
             source.name if plan.root else str(source),
@@ -275,7 +281,7 @@ def _refuse_clashes(plan: Plan, sources: Sequence[Path], files: StoreOptions) ->
     """Refuse two files for one destination, and a destination that is a source."""
     if len(sources) == 1 and not (files.destination_format or files.norms):
         return
-    way_out = "leave one out with --exclude" if len(sources) == 1 else "take one of them at a time"
+    way_out = "leave one out with `exclude`" if len(sources) == 1 else "take one of them at a time"
     source_files = {os.path.realpath(source) for source in sources if source.is_file()}
     taken: dict[str, str] = {}
     for task in plan.tasks:
@@ -292,5 +298,5 @@ def _refuse_clashes(plan: Plan, sources: Sequence[Path], files: StoreOptions) ->
         ):
             raise OptionError(
                 f"{task.source} would become {task.destination}, which is a source too; "
-                "name another folder with -o"
+                "name another folder with `destination`"
             )

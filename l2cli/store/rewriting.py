@@ -142,28 +142,28 @@ def _schema(path: Path, options: NormalizeOptions) -> Any:
 
 def _shards(folder: Path, is_described: Callable[[Format], bool]) -> list[Path]:
     """Return the files of some formats in a folder and below it."""
-    found = []
+    paths = []
     for path in sorted(folder.rglob("*")):
-        kind = by_suffix(path)
-        if kind is not None and is_described(kind) and path.is_file():
-            found.append(path)
-    return found
+        file_format = by_suffix(path)
+        if file_format is not None and is_described(file_format) and path.is_file():
+            paths.append(path)
+    return paths
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_bytes())
+        record = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as exc:
         raise FormatError(f"{path} is no JSON: {exc}") from exc
-    if not isinstance(held, dict):
+    if not isinstance(record, dict):
         raise FormatError(f"{path} is no JSON object")
-    return held
+    return record
 
 
-def _write_json(source: Path, target: Path, held: dict[str, Any]) -> None:
+def _write_json(source: Path, target: Path, record: dict[str, Any]) -> None:
     """Write JSON, set as it is in ``source``."""
     text = source.read_text("utf-8")
     lines = text.splitlines()
     indent = len(lines[1]) - len(lines[1].lstrip()) if len(lines) > 1 else None
-    written = json.dumps(held, indent=indent, ensure_ascii=text.isascii())
+    written = json.dumps(record, indent=indent, ensure_ascii=text.isascii())
     target.write_text(written + ("\n" if text.endswith("\n") else ""), "utf-8")

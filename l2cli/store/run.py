@@ -136,8 +136,8 @@ class StoreReport:
         if self.shards.get("not read"):  # It comes last.
             done[-1] += f": {suffixes_text(self.not_read)}"
         would = "would be: " if self.dry_run else ""
-        found = f" ({self.counts})" if str(self.counts) else ""
-        rows = f"; {self.counts.num_rows:,} rows{found}" if self.counts.num_rows else ""
+        counts = f" ({self.counts})" if str(self.counts) else ""
+        rows = f"; {self.counts.num_rows:,} rows{counts}" if self.counts.num_rows else ""
         return (
             f"{self.source} → {self.destination}: {would}{', '.join(done)}{rows}; "
             f"{self.num_bytes / 1e6:,.1f} MB, {self.seconds:.1f} s"
@@ -243,7 +243,8 @@ def _begin(
             remove_abandoned(folder, is_exclusive=True)
     except OSError as exc:
         raise DestinationError(
-            f"{plan.root} can't be written to: {exc.strerror or exc}; name another with -o"
+            f"{plan.root} can't be written to: {exc.strerror or exc}; name another with "
+            "`destination`"
         ) from exc
     _make_folders(plan)
     return manifest, manifest.records
@@ -254,15 +255,15 @@ def _check_norms(plan: Plan, files: StoreOptions) -> None:
     for task in plan.tasks:
         if task.norms and not files.overwrite and os.path.lexists(task.norms):
             raise DestinationError(
-                f"{task.norms} exists; replace it with --overwrite, or name another folder"
+                f"{task.norms} exists; replace it with `overwrite=True`, or name another folder"
             )
 
 
 def _note_gone(plan: Plan, records: dict[str, Record]) -> None:
     gone = list(records.keys() - {task.name for task in plan.tasks})
     if gone:
-        them = f"{min(gone)} and {len(gone) - 1:,} more" if len(gone) > 1 else gone[0]
-        plan.notes.append(f"what became of {them} stays, though the source is gone or left out")
+        names = f"{min(gone)} and {len(gone) - 1:,} more" if len(gone) > 1 else gone[0]
+        plan.notes.append(f"what became of {names} stays, though the source is gone or left out")
 
 
 def _check_root(root: str, files: StoreOptions) -> None:
@@ -273,8 +274,8 @@ def _check_root(root: str, files: StoreOptions) -> None:
         return
     if any(not name.startswith(TOOL_PREFIX) for name in os.listdir(root)):
         raise DestinationError(
-            f"{root} exists and l2norm did not make it; name another with -o, or say --overwrite "
-            "to write into it and replace files of the same names"
+            f"{root} exists and l2norm did not make it; name another with `destination`, or say "
+            "`overwrite=True` to write into it and replace files of the same names"
         )
 
 
@@ -315,12 +316,12 @@ def _decide(
     choice = None if files.overwrite else recorded_choice(plan.root)
     if choice is None:
         choice = _survey(plan, shards, families, options, runner)
-    of = {family: choice.of(family) for family in set(families)}
-    own = {
-        task.name: replace(task, choice=of[family])
+    choice_of = {family: choice.of(family) for family in set(families)}
+    with_choice = {
+        task.name: replace(task, choice=choice_of[family])
         for task, family in zip(shards, families, strict=True)
     }
-    plan.tasks = [own.get(task.name, task) for task in plan.tasks]
+    plan.tasks = [with_choice.get(task.name, task) for task in plan.tasks]
     return choice
 
 
@@ -336,13 +337,13 @@ def _survey(
     tasks_runner = find_runner(runner)
     with contextlib.closing(tasks_runner.run(looked, lambda task, done, total: None)) as results:
         reports = [report for _, report in results]
-    found = [(family_of[report.name], report.found) for report in reports]
+    arrays_found = [(family_of[report.name], report.found) for report in reports]
     num_candidates = sum(task.action == "normalize" for task in plan.tasks)
     is_complete = len(looked) == num_candidates and not plan.failures
     if is_complete and all(report.status in ("copied", "bystander") for report in reports):
         reasons = [report.reason for report in reports if report.reason]
         raise NoArrayError(_nothing(plan.source, options, reasons))
-    return choose(found, families, named=bool(options.select))
+    return choose(arrays_found, families, named=bool(options.select))
 
 
 def _nothing(source: str, options: NormalizeOptions, reasons: list[str]) -> str:
@@ -405,8 +406,8 @@ class _Run:
             few = brief(list(self.bystanders))
             self._report.notes.append(
                 f"{few}: other arrays than the store's vectors, which stay as they are; "
-                "l2norm inspect lists them, and -s NAME, or -s '*' for a file that is one array, "
-                "takes them too"
+                "l2norm inspect lists them, and `select='NAME'`, or `select='*'` for a file that "
+                "is one array, takes them too"
             )
         if self._report.disk_full:
             self._note_full(num_left)

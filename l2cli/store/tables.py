@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,21 +83,21 @@ def refuse_tables(
     """
     outer: list[str] = []
     for folder in ("", *listing.folders):
-        if any(lies_in(folder, each) for each in outer):
+        if any(lies_in(folder, taken) for taken in outer):
             continue  # It is part of a data set that was found already.
-        for known in KNOWN:
-            marker = _marker(root, folder, known)
+        for data_set in KNOWN:
+            marker = _marker(root, folder, data_set)
             if not marker:
                 continue
             outer.append(folder)
-            stays = in_place and known.is_read
+            stays = in_place and data_set.is_read
             if matches(marker, exclude) and not stays:
                 continue
-            if not known.is_read:
-                raise SourceError(_unread(root, folder, known))
+            if not data_set.is_read:
+                raise SourceError(_unread(root, folder, data_set))
             files = [file for file in shards_in(listing, folder) if not lies_in(file.name, marker)]
             if any(_may_hold_vectors(file.path, options) for file in files):
-                raise SourceError(_refusal(root, folder, marker, known, in_place=in_place))
+                raise SourceError(_refusal(root, folder, marker, data_set, in_place=in_place))
 
 
 def shards_in(listing: Listing, folder: str) -> Iterator[FoundFile]:
@@ -135,13 +134,13 @@ def _may_hold_vectors(path: str, options: NormalizeOptions) -> bool:
 
 
 def _unread(root: str, folder: str, known: Known) -> str:
-    leave = f", or leave it out with --exclude {shlex.quote(folder)}" if folder else ""
+    leave = f", or leave it out with `exclude={[folder]!r}`" if folder else ""
     path = os.path.join(root, folder) if folder else root
     return f"{path} is a {known.name}, which is not read; {known.way_out}{leave}"
 
 
 def _refusal(root: str, folder: str, marker: str, known: Known, *, in_place: bool) -> str:
-    take = f", or take its files as they lie, with --exclude {shlex.quote(marker)}"
+    take = f", or take its files as they lie, with `exclude={[marker]!r}`"
     path = os.path.join(root, folder) if folder else root
     return (
         f"{path} is a {known.name}, whose log ({os.path.basename(marker)}) would become false; "

@@ -173,12 +173,12 @@ class ShardReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it."""
-        held = {"shard": self.name, "status": self.status, "file_bytes": self.num_bytes}
+        record = {"shard": self.name, "status": self.status, "file_bytes": self.num_bytes}
         if self.error:
-            held["error"] = self.error
+            record["error"] = self.error
         if self.reason:
-            held["reason"] = self.reason
-        return held | (self.report.as_dict() if self.report else {})
+            record["reason"] = self.reason
+        return record | (self.report.as_dict() if self.report else {})
 
 
 def failed(task: ShardTask, message: str, cause: BaseException | None = None) -> ShardReport:
@@ -217,7 +217,7 @@ def run_shard(task: ShardTask, progress: Callable[[int, int], None] | None = Non
             message = f"{task.source}: {message}"
         return failed(task, message, exc)
     except Exception as exc:
-        message = f"{task.source}: unexpected {type(exc).__name__}: {exc}; --debug shows where"
+        message = f"{task.source}: unexpected {type(exc).__name__}: {exc}"
         if is_disk_full(exc):
             message = f"{task.destination} can't be written: {exc}"
         return failed(task, message, exc)
@@ -228,10 +228,10 @@ def is_native(task: ShardTask) -> bool:
     if task.action == "rewrite":
         return task.source.endswith("_metadata")  # a Parquet file; the others are JSON
     try:
-        kind = _source_kind(task) if task.action in ("normalize", "survey") else None
+        file_format = _source_format(task) if task.action in ("normalize", "survey") else None
     except L2NormError:
         return False
-    return kind is not None and kind.native
+    return file_format is not None and file_format.native
 
 
 def fingerprint(path: str) -> Fingerprint | None:
@@ -256,11 +256,15 @@ def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardR
         return _link(task)
     if task.action == "rewrite":
         return _rewrite(task)
-    kind = None if task.action == "copy" else _source_kind(task)
-    if kind is None:
+    file_format = None if task.action == "copy" else _source_format(task)
+    if file_format is None:
         return _without_vectors(task, "not read")
     try:
-        return _survey(task, kind) if task.action == "survey" else _normalize(task, kind, progress)
+        return (
+            _survey(task, file_format)
+            if task.action == "survey"
+            else _normalize(task, file_format, progress)
+        )
     except OtherArraysError as exc:
         if task.required:
             raise
@@ -271,10 +275,10 @@ def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardR
         return _without_vectors(task, "copied")
 
 
-def _survey(task: ShardTask, kind: Format) -> ShardReport:
-    with open_source(Path(task.source), kind, task.options.opening) as reader:
-        found = survey_shard(reader, task.options)
-    return ShardReport(task.name, "surveyed", task.num_bytes, found=found)
+def _survey(task: ShardTask, file_format: Format) -> ShardReport:
+    with open_source(Path(task.source), file_format, task.options.opening) as reader:
+        arrays = survey_shard(reader, task.options)
+    return ShardReport(task.name, "surveyed", task.num_bytes, found=arrays)
 
 
 def _without_vectors(task: ShardTask, status: Status, reason: str = "") -> ShardReport:
@@ -298,29 +302,29 @@ def _keep_inside(task: ShardTask) -> None:
             os.unlink(path)  # It would be followed, perhaps to outside.
 
 
-def _source_kind(task: ShardTask) -> Format | None:
+def _source_format(task: ShardTask) -> Format | None:
     """Return the format of the source; ``None`` where it isn't the one that was asked for."""
     source = Path(task.source)
     if task.source_format is None:
         return detect(source)
-    kind = by_name(task.source_format)
+    file_format = by_name(task.source_format)
     if not task.required:
         try:
-            found = detect(source)
+            detected = detect(source)
         except FormatError:
-            found = None
-        return kind if found is kind else None
-    return kind
+            detected = None
+        return file_format if detected is file_format else None
+    return file_format
 
 
 def _normalize(
-    task: ShardTask, kind: Format, progress: Callable[[int, int], None] | None
+    task: ShardTask, file_format: Format, progress: Callable[[int, int], None] | None
 ) -> ShardReport:
     if not task.destination_format:
-        check_name(Path(task.source), kind)
+        check_name(Path(task.source), file_format)
     young = _is_young(task.fingerprint)
     destination, staged = _staged(task)
-    with prepare(_resolution(task, kind, destination), task.options, task.choice) as job:
+    with prepare(_resolution(task, file_format, destination), task.options, task.choice) as job:
         report = job.execute(progress)
     report.destination = task.destination
     if report.already_unit == "left":
@@ -361,10 +365,10 @@ def _rewrite(task: ShardTask) -> ShardReport:
     )
 
 
-def _resolution(task: ShardTask, kind: Format, destination: Path) -> Resolution:
+def _resolution(task: ShardTask, file_format: Format, destination: Path) -> Resolution:
     """Return what is read and written. A shard's name says nothing of either format."""
     to = by_name(task.destination_format) if task.destination_format else None
-    to = output_format(to, kind)
+    to = output_format(to, file_format)
     target = FileDestination(destination, overwrite=task.overwrite or task.in_place)
     if not (task.dry_run and task.root):  # Its folder may not be there yet.
         target.check(to)
@@ -374,7 +378,7 @@ def _resolution(task: ShardTask, kind: Format, destination: Path) -> Resolution:
         if not task.dry_run:
             os.makedirs(os.path.dirname(task.norms), exist_ok=True)
     files = FileOptions(in_place=task.in_place, dry_run=task.dry_run)
-    return Resolution(FileSource(Path(task.source), kind), target, to, files, norms)
+    return Resolution(FileSource(Path(task.source), file_format), target, to, files, norms)
 
 
 def _copy(task: ShardTask, status: Status, reason: str) -> ShardReport:

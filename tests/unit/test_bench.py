@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FORMATS = ["npy", "npz", "HDF5", "Parquet", "Arrow"]
 DTYPES = ["float16", "float32", "float64"]
-KINDS = [(name, dtype) for name in FORMATS for dtype in DTYPES]
+COMBINATIONS = [(name, dtype) for name in FORMATS for dtype in DTYPES]
 MEGABYTE = 10**6
 
 
@@ -77,15 +77,15 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorkers]:
     return FakeWorkers
 
 
-def _read(path: Path, kind: str) -> np.ndarray[Any, Any]:
+def _read(path: Path, combination: str) -> np.ndarray[Any, Any]:
     """Read the one array of a file with the library that its format is of."""
-    if kind in ("npy", "npz"):
+    if combination in ("npy", "npz"):
         loaded = np.load(path)
-        return np.asarray(loaded if kind == "npy" else loaded["embedding"])
-    if kind == "HDF5":
+        return np.asarray(loaded if combination == "npy" else loaded["embedding"])
+    if combination == "HDF5":
         with h5py.File(path) as file:
             return np.asarray(file["embedding"][:])
-    if kind == "Parquet":
+    if combination == "Parquet":
         table = pq.read_table(path)
     else:
         with pa.ipc.open_file(path) as file:
@@ -93,29 +93,29 @@ def _read(path: Path, kind: str) -> np.ndarray[Any, Any]:
     return np.stack(table["embedding"].to_numpy())
 
 
-def test_each_kind_is_a_file_of_random_rows_that_every_backend_gets(
+def test_each_combination_is_a_file_of_random_rows_that_every_backend_gets(
     tmp_path: Path, workers: type[FakeWorkers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found: list[tuple[str, str]] = []
+    normalized: list[tuple[str, str]] = []
     copies = bench._copies
 
     def look(source: Path) -> Iterator[float]:
         for seconds in copies(source):
-            kind = KINDS[len(found) // 2]
-            rows = _read(source, kind[0])
-            assert (rows.dtype, rows.shape[1]) == (kind[1], 768)
+            combination = COMBINATIONS[len(normalized) // 2]
+            rows = _read(source, combination[0])
+            assert (rows.dtype, rows.shape[1]) == (combination[1], 768)
             assert MEGABYTE - rows[0].nbytes < rows.nbytes <= MEGABYTE
             assert 0.9 < rows.astype("f8").std() < 1.1
-            found.append(kind)
+            normalized.append(combination)
             yield seconds
 
     monkeypatch.setattr(bench, "_copies", look)
     monkeypatch.setattr(bench, "_MAX_RUNS", 2)
     report = run_bench(tmp_path, MEGABYTE, device="cpu")
-    assert found == [kind for kind in KINDS for _ in range(2)]
-    assert [(speed.format, speed.dtype) for speed in report.speeds] == KINDS
+    assert normalized == [combination for combination in COMBINATIONS for _ in range(2)]
+    assert [(speed.format, speed.dtype) for speed in report.speeds] == COMBINATIONS
     names = [(name, device) for name, device, _ in workers.seen]
-    assert names == [("jax", "cpu"), ("tensorflow", "cpu")] * (len(found) + 1)
+    assert names == [("jax", "cpu"), ("tensorflow", "cpu")] * (len(normalized) + 1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,7 +132,7 @@ def test_seconds_are_medians_of_all_runs_but_the_first(
     assert "here jax took 0.10 × the time of tensorflow" in str(report)
 
 
-def test_when_time_is_up_each_kind_still_has_its_turn(
+def test_when_time_is_up_each_combination_still_has_its_turn(
     tmp_path: Path, workers: type[FakeWorkers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "_SECONDS", 0.0)
@@ -220,7 +220,7 @@ _CAPTURED: Any = {"capture_output": True, "check": True}
 
 
 @pytest.mark.parametrize(
-    ("loaded", "wish", "name", "reason"),
+    ("loaded", "backend", "name", "reason"),
     [
         ("tensorflow", "jax", "tensorflow", "Keras already runs on tensorflow in this process"),
         (None, "tensorflow", "tensorflow", "KERAS_BACKEND is 'tensorflow'"),
@@ -228,14 +228,14 @@ _CAPTURED: Any = {"capture_output": True, "check": True}
     ],
 )
 def test_the_choice_of_a_backend_is_explained(
-    monkeypatch: pytest.MonkeyPatch, loaded: str | None, wish: str, name: str, reason: str
+    monkeypatch: pytest.MonkeyPatch, loaded: str | None, backend: str, name: str, reason: str
 ) -> None:
     keras = SimpleNamespace(backend=SimpleNamespace(backend=lambda: loaded))
     if loaded:
         monkeypatch.setitem(sys.modules, "keras", keras)
     else:
         monkeypatch.delitem(sys.modules, "keras", raising=False)
-    monkeypatch.setenv("KERAS_BACKEND", wish)
+    monkeypatch.setenv("KERAS_BACKEND", backend)
     assert choose_backend() == (name, reason)
 
 
@@ -286,7 +286,7 @@ def test_the_command_runs_all_and_prints_json(tmp_path: Path) -> None:
     assert " 0/90 [" in done.err
     assert list(tmp_path.iterdir()) == []
     report = json.loads(done.out)
-    assert [(speed["format"], speed["dtype"]) for speed in report["speeds"]] == KINDS
+    assert [(speed["format"], speed["dtype"]) for speed in report["speeds"]] == COMBINATIONS
     for speed in report["speeds"]:
         assert set(speed) == {"format", "dtype", "num_bytes", "num_runs", "seconds"}
         assert set(speed["seconds"]) == {"copy", "jax", "tensorflow"}

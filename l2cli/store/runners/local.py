@@ -114,7 +114,9 @@ class LocalWorkers:
             while pending or any(worker.task for worker in workers):
                 self._employ(workers, pending)
                 speaking = wait([worker.connection for worker in workers])
-                for worker in [each for each in workers if each.connection in speaking]:
+                for worker in [
+                    candidate for candidate in workers if candidate.connection in speaking
+                ]:
                     try:
                         message = worker.connection.recv()
                     except (EOFError, OSError):

@@ -75,7 +75,7 @@ def test_what_can_not_be_written_is_said_first(source: Path, tmp_path: Path) -> 
         with replacing(destination, like=source, overwrite=overwrite):
             pytest.fail("the block ran")
 
-    with pytest.raises(DestinationError, match="exists; replace it with --overwrite"):
+    with pytest.raises(DestinationError, match="exists; replace it with `overwrite=True`"):
         attempt(source)
     with pytest.raises(DestinationError, match="is a folder"):
         attempt(tmp_path, overwrite=True)

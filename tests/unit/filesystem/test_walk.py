@@ -44,9 +44,9 @@ def test_files_come_in_natural_order_without_the_hidden(folder: Path) -> None:
 
 
 @given(st.text("019ab", max_size=8), st.text("019ab", max_size=8))
-def test_any_two_names_can_be_compared(one: str, other: str) -> None:
-    assert (natural_key(one) < natural_key(other)) + (natural_key(other) < natural_key(one)) == (
-        one != other
+def test_any_two_names_can_be_compared(left: str, right: str) -> None:
+    assert (natural_key(left) < natural_key(right)) + (natural_key(right) < natural_key(left)) == (
+        left != right
     )
 
 
@@ -69,12 +69,12 @@ def test_links_inside_stay_links_and_links_outside_are_read(folder: Path, tmp_pa
     (folder / "to_hidden").symlink_to(".git/config")
     (folder / "to_hidden_folder").symlink_to(".git")
     listing = list_folder(str(folder))
-    found = {file.name: file for file in listing.files}
-    assert found["inner.npy"].link == "b/x9.npy"
-    assert found["b/up"].link == "../a9"
-    assert (found["outer.npy"].link, found["outer.npy"].num_bytes) == ("", 7)
-    assert found["outer.npy"].outside
-    assert found["to_hidden"].link == ""
+    files = {file.name: file for file in listing.files}
+    assert files["inner.npy"].link == "b/x9.npy"
+    assert files["b/up"].link == "../a9"
+    assert (files["outer.npy"].link, files["outer.npy"].num_bytes) == ("", 7)
+    assert files["outer.npy"].outside
+    assert files["to_hidden"].link == ""
     assert listing.left_out == {
         "hidden": [".git"],
         "links to folders outside": ["escape"],

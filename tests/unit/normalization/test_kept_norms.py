@@ -211,7 +211,7 @@ def test_what_has_no_place_for_norms_says_so(tmp_path: Path) -> None:
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "norms are added to a file, not to a pipe" in done.err
     np.save(tmp_path / "n.npy", 1)
-    with pytest.raises(DestinationError, match="exists; replace it with --overwrite"):
+    with pytest.raises(DestinationError, match="exists; replace it with `overwrite=True`"):
         normalize_file(source, options=None, files=FileOptions(norms=tmp_path / "n.npy"))
 
 
@@ -226,7 +226,7 @@ def test_nothing_is_replaced_by_norms_unasked(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.npy").write_text("precious")
     wishes = StoreOptions(norms=tmp_path / "other")
-    with pytest.raises(DestinationError, match=r"x\.npy exists; replace it with --overwrite"):
+    with pytest.raises(DestinationError, match=r"x\.npy exists; replace it with `overwrite=True`"):
         normalize_store([store], files=wishes, runner=Here())
     assert (tmp_path / "other" / "x.npy").read_text() == "precious"
     two = [store / "x.npy", store / "sub" / "x.npy"]

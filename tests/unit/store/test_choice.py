@@ -57,8 +57,8 @@ def _table(path: Path, **columns: Any) -> None:
     pq.write_table(pa.table({"id": pa.array(range(20)), **columns}), path)
 
 
-def _lists(rows: Any = ROWS, kind: Any = None) -> Any:
-    return pa.array([list(row) for row in rows], kind or pa.list_(pa.float32()))
+def _lists(rows: Any = ROWS, arrow_type: Any = None) -> Any:
+    return pa.array([list(row) for row in rows], arrow_type or pa.list_(pa.float32()))
 
 
 DRIFTED = {
@@ -200,15 +200,17 @@ def test_what_is_not_read_is_counted_by_suffix(tmp_path: Path) -> None:
     assert reports["a.fvecs"].status == "not read"
     what = "1 done, 5 files not read: 2 .fvecs, 1 .csv, 1 .npy.gz, 1 without a suffix"
     assert what in str(report)
-    found = check([store])
-    assert found.exit_code == 1
-    assert found.verdict == (
+    check_report = check([store])
+    assert check_report.exit_code == 1
+    assert check_report.verdict == (
         "no: 20 of 20 rows are not unit; 4 files that were not read may hold vectors: "
         "2 .fvecs, 1 .csv, 1 .npy.gz"
     )
-    found = check([store.with_name("store.normalized")])
-    assert (found.is_unit, found.exit_code) == (False, 3)
-    assert found.verdict.startswith("unknown: all 20 rows that were read are unit, but 4 files")
+    check_report = check([store.with_name("store.normalized")])
+    assert (check_report.is_unit, check_report.exit_code) == (False, 3)
+    assert check_report.verdict.startswith(
+        "unknown: all 20 rows that were read are unit, but 4 files"
+    )
 
 
 def test_a_folder_in_which_nothing_is_normalized_is_an_error(tmp_path: Path) -> None:
@@ -231,13 +233,13 @@ def test_check_of_a_store_reads_what_normalize_takes(tmp_path: Path) -> None:
     unit = ROWS / np.linalg.norm(ROWS.astype("f8"), axis=1, keepdims=True)
     np.save(store / "emb" / "0.npy", unit.astype("f4"))
     np.save(store / "boxes.npy", ROWS[:, :4])
-    found = check([store])
-    assert (found.exit_code, found.summary.num_rows) == (0, 20)
-    assert any("boxes.npy" in note for note in found.notes)
+    check_report = check([store])
+    assert (check_report.exit_code, check_report.summary.num_rows) == (0, 20)
+    assert any("boxes.npy" in note for note in check_report.notes)
     _table(store / "part-0.parquet", embedding=DRIFTED["json"])
-    found = check([store])
-    assert found.exit_code == 3
-    assert found.verdict.startswith("unknown:")
+    check_report = check([store])
+    assert check_report.exit_code == 3
+    assert check_report.verdict.startswith("unknown:")
 
 
 def test_a_dangling_link_in_a_shard_is_no_absence(tmp_path: Path) -> None:
@@ -299,7 +301,7 @@ def test_one_named_array_does_not_make_bystanders_of_most_files(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("other", "status"),
+    ("second", "status"),
     [
         (np.abs(ROWS[:, :1]), "bystander"),  # scores
         (ROWS[:, :2], "bystander"),  # places
@@ -308,9 +310,9 @@ def test_one_named_array_does_not_make_bystanders_of_most_files(tmp_path: Path) 
     ],
 )
 def test_a_name_that_says_nothing_makes_no_vectors_of_other_arrays(
-    tmp_path: Path, other: Any, status: str
+    tmp_path: Path, second: Any, status: str
 ) -> None:
-    for folder, array in (("emb", ROWS), ("other", other)):
+    for folder, array in (("emb", ROWS), ("other", second)):
         (tmp_path / "s" / folder).mkdir(parents=True)
         for number in range(3):
             np.savez(tmp_path / "s" / folder / f"{number}.npz", array)
@@ -365,9 +367,9 @@ def test_a_store_that_is_not_finished_is_not_said_to_be_unit(tmp_path: Path) -> 
     whole = (store / "1.npy").read_bytes()
     (store / "1.npy").write_bytes(whole[:-9])
     assert _run(store)[0].exit_code == 4
-    found = check([result])
-    assert (found.is_unit, found.exit_code) == (False, 3)
-    assert found.verdict == (
+    check_report = check([result])
+    assert (check_report.is_unit, check_report.exit_code) == (False, 3)
+    assert check_report.verdict == (
         f"unknown: all 40 rows that were read are unit, but {result} is not finished "
         "(1 file failed in the run that wrote it)"
     )

@@ -60,8 +60,8 @@ def table_of(seed: int, layout: str) -> pa.Table:
     number = pa.array(range(seed * NUM_ROWS, (seed + 1) * NUM_ROWS))
     if layout == "wide":
         return pa.table({"id": number, **{f"x{i}": rows[:, i] for i in range(DIM)}})
-    kind = pa.list_(pa.float32(), DIM) if layout == "fixed" else pa.list_(pa.float32())
-    return pa.table({"id": number, "embedding": pa.array(rows.tolist(), kind)})
+    arrow_type = pa.list_(pa.float32(), DIM) if layout == "fixed" else pa.list_(pa.float32())
+    return pa.table({"id": number, "embedding": pa.array(rows.tolist(), arrow_type)})
 
 
 def summarized(root: Path, layout: str = "list", names: tuple[str, ...] = ("0", "1")) -> Path:
@@ -102,10 +102,10 @@ def assert_true_summary(root: Path, count: int = 2, length: int = DIM, rtol: flo
     for number in range(summary.num_row_groups):
         chunks = [summary.row_group(number).column(i) for i in range(summary.num_columns)]
         (name,) = {chunk.file_path for chunk in chunks}
-        own = pq.read_metadata(root / name).row_group(taken.setdefault(name, 0))
+        row_group = pq.read_metadata(root / name).row_group(taken.setdefault(name, 0))
         taken[name] += 1
         for index, chunk in enumerate(chunks):
-            same = own.column(index)
+            same = row_group.column(index)
             assert chunk.data_page_offset == same.data_page_offset
             assert chunk.total_compressed_size == same.total_compressed_size
             assert chunk.statistics == same.statistics
@@ -132,9 +132,9 @@ def test_summaries_are_those_of_the_new_files(
     result = store if in_place else tmp_path / "out"
     assert_true_summary(result)
     assert ((result / "_common_metadata").read_bytes() == before) == (dtype == "same")
-    kind = FLOATS["float32" if dtype == "same" else dtype]
+    arrow_type = FLOATS["float32" if dtype == "same" else dtype]
     changed = pq.read_schema(result / "_metadata").field(1).type
-    assert (changed if layout == "wide" else changed.value_type) == kind
+    assert (changed if layout == "wide" else changed.value_type) == arrow_type
     assert pl.scan_parquet(result / "*.parquet").collect().height == 2 * NUM_ROWS
 
 
@@ -306,8 +306,8 @@ def test_a_summary_does_not_lead_out_of_the_folder(tmp_path: Path, name: str) ->
 
 def test_files_of_unlike_types_fail_by_name(tmp_path: Path) -> None:
     store = summarized(tmp_path / "store")
-    other = table_of(1, "fixed")
-    pq.write_table(other, store / "1.parquet", row_group_size=20)
+    second = table_of(1, "fixed")
+    pq.write_table(second, store / "1.parquet", row_group_size=20)
     report = run(store, tmp_path / "out", NormalizeOptions(dtype="float64"))
     assert report.shards["failed"] == 2
     assert not (tmp_path / "out" / "_common_metadata").exists()
@@ -399,13 +399,13 @@ def test_a_column_of_norms_is_in_no_summary(tmp_path: Path) -> None:
 def test_a_summary_that_a_failed_run_left_behind_is_written_anew(tmp_path: Path) -> None:
     store, result = summarized(tmp_path / "store"), tmp_path / "out"
     run(store, result)
-    other = store / "1.parquet"
-    content, status = other.read_bytes(), other.stat()
+    second = store / "1.parquet"
+    content, status = second.read_bytes(), second.stat()
     pq.write_table(table_of(0, "list"), store / "0.parquet", row_group_size=20, compression="none")
-    other.write_bytes(content[:-9])
+    second.write_bytes(content[:-9])
     assert run(store, result).exit_code == 4
-    other.write_bytes(content)
-    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    second.write_bytes(content)
+    os.utime(second, ns=(status.st_atime_ns, status.st_mtime_ns))
     report = run(store, result)
     assert (report.shards["skipped"], report.shards["rewritten"]) == (2, 2)
     assert_true_summary(result)
@@ -482,12 +482,12 @@ def test_a_dictionary_of_data_sets(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_depends_on_what_was_asked_alone(tmp_path: Path) -> None:
-    store, found = saved(tmp_path / "store"), []
+    store, batches = saved(tmp_path / "store"), []
     options = NormalizeOptions(), NormalizeOptions(batch_size=7), NormalizeOptions(epsilon=0)
     for number, asked in enumerate(options):
         run(store, tmp_path / str(number), asked)
-        found.append((tmp_path / str(number) / "state.json").read_bytes())
-    assert found[0] == found[1] != found[2]
+        batches.append((tmp_path / str(number) / "state.json").read_bytes())
+    assert batches[0] == batches[1] != batches[2]
 
 
 def test_in_place_the_fingerprint_changes_once(tmp_path: Path) -> None:
@@ -506,9 +506,9 @@ def test_a_saved_data_set_without_one_of_its_files_is_refused(tmp_path: Path) ->
 
 def test_caches_of_a_saved_data_set_do_not_speak_for_it(tmp_path: Path) -> None:
     store = saved(tmp_path / "store")
-    other = pa.table({"embedding": ["text"]})
-    with pa.ipc.new_stream(store / "cache-0123456789abcdef.arrow", other.schema) as writer:
-        writer.write_table(other)
+    second = pa.table({"embedding": ["text"]})
+    with pa.ipc.new_stream(store / "cache-0123456789abcdef.arrow", second.schema) as writer:
+        writer.write_table(second)
     report = run(store, tmp_path / "out", NormalizeOptions(dtype="float64"), exclude=("cache-*",))
     assert report.exit_code == 0
     after = datasets.load_from_disk(str(tmp_path / "out"))
@@ -553,7 +553,7 @@ README = (
 def test_a_repository_that_declares_types_is_refused(tmp_path: Path, name: str, text: str) -> None:
     store = summarized(tmp_path / "store")
     (store / name).write_text(text)
-    with pytest.raises(SourceError, match=rf"{name} declares the types .* --exclude {name}"):
+    with pytest.raises(SourceError, match=rf"{name} declares the types .* .exclude=\[.{name}.\]`"):
         run(store, tmp_path / "out", NormalizeOptions(dtype="float64"))
     run(store, tmp_path / "out")
     assert (tmp_path / "out" / name).read_text() == text
@@ -617,7 +617,7 @@ def test_a_table_whose_log_is_left_out_is_a_folder_of_files(
 ) -> None:
     store = table_store(tmp_path / "store", marker, where)
     log = f"{where}/{marker}".strip("/").removesuffix(f"/{marker.split('/')[1]}")
-    with pytest.raises(SourceError, match=f"with --exclude {log}$"):
+    with pytest.raises(SourceError, match=rf"with `exclude=\['{log}'\]`$"):
         run(store, tmp_path / "out")
     report = run(store, tmp_path / "out", exclude=(log,))
     assert report.shards["done"] == 2
@@ -659,7 +659,7 @@ def test_what_is_not_read_is_not_passed_off(
     np.save(store / "emb_0.npy", rows_of(0))
     with_marker(store / "other", marker)
     destination = None if in_place else tmp_path / "out"
-    with pytest.raises(SourceError, match=rf"other is a {name}, which is not read; .*--exclude ot"):
+    with pytest.raises(SourceError, match=rf"other is a {name}, which is not read; .*`exclude="):
         run(store, destination, in_place=in_place)
     assert run(store, destination, in_place=in_place, exclude=("other",)).shards["done"] == 1
     with pytest.raises(SourceError, match=rf"other is a {name}, which is not read; [^,]*$"):

@@ -44,15 +44,15 @@ def store(tmp_path: Path) -> Path:
 
 
 def _run(
-    sources: Path | Sequence[Path], destination: Path | None = None, **wishes: Any
+    sources: Path | Sequence[Path], destination: Path | None = None, **files: Any
 ) -> StoreReport:
     sources = [sources] if isinstance(sources, Path) else sources
-    return normalize_store(sources, destination, files=StoreOptions(**wishes), runner=Here())
+    return normalize_store(sources, destination, files=StoreOptions(**files), runner=Here())
 
 
 def _names(folder: Path) -> list[str]:
-    found = (str(path.relative_to(folder)) for path in folder.rglob("[!.]*") if not path.is_dir())
-    return sorted(found)
+    names = (str(path.relative_to(folder)) for path in folder.rglob("[!.]*") if not path.is_dir())
+    return sorted(names)
 
 
 def _column(path: Path, name: str = "emb") -> Any:
@@ -131,9 +131,7 @@ def test_a_shard_that_takes_the_name_of_a_copy_is_refused(store: Path) -> None:
 
 
 def test_in_place_keeps_formats(store: Path) -> None:
-    with pytest.raises(
-        OptionError, match="keeps the format of each shard, so it takes no `destination_format`"
-    ):
+    with pytest.raises(OptionError, match="each shard, so it takes no `destination_format`"):
         _run(store, destination_format="npy", in_place=True)
 
 
@@ -161,8 +159,8 @@ def test_what_no_destination_could_hold_names_its_shard(store: Path) -> None:
     np.savez(store / "two.npz", emb=ROWS[0], other=ROWS[1][:9])
     options = NormalizeOptions(select=("emb", "other"))
     events: list[Any] = []
-    wishes = StoreOptions(destination_format="parquet", include=("two.npz",))
-    normalize_store([store], None, options, wishes, runner=Here(), on_event=events.append)
+    files = StoreOptions(destination_format="parquet", include=("two.npz",))
+    normalize_store([store], None, options, files, runner=Here(), on_event=events.append)
     (error,) = (event.error for event in events if getattr(event, "error", ""))
     assert error.startswith(f"{store}/two.npz: Parquet holds columns of one length")
 
@@ -217,8 +215,8 @@ def test_a_shard_that_is_named_like_another_format_has_failed_unless_converted(
 
 def test_a_dry_run_names_what_would_be_written(store: Path) -> None:
     events: list[Any] = []
-    wishes = StoreOptions(destination_format="parquet", dry_run=True)
-    normalize_store([store], files=wishes, runner=Here(), on_event=events.append)
+    files = StoreOptions(destination_format="parquet", dry_run=True)
+    normalize_store([store], files=files, runner=Here(), on_event=events.append)
     reports: list[ShardReport] = [event for event in events if getattr(event, "report", None)]
     assert [report.report.destination for report in reports if report.report] == [
         f"{store}.normalized/{name}"

@@ -51,9 +51,9 @@ def _run(
     store: Path,
     destination: Path | None = None,
     options: NormalizeOptions | None = None,
-    **wishes: Any,
+    **files: Any,
 ) -> StoreReport:
-    return normalize_store([store], destination, options, StoreOptions(**wishes), runner=Here())
+    return normalize_store([store], destination, options, StoreOptions(**files), runner=Here())
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
@@ -92,9 +92,9 @@ def test_a_second_run_skips_and_does_what_changed(store: Path) -> None:
     (target / "README.md").unlink()
     np.save(store / "new.npy", _rows(5))
     assert _some(_run(store)) == {"done": 3, "skipped": 8, "not read": 1}
-    fresh = store.with_name("fresh")
-    _run(store, fresh)
-    assert _tree(fresh) == _tree(target)
+    complete = store.with_name("fresh")
+    _run(store, complete)
+    assert _tree(complete) == _tree(target)
 
 
 def test_a_change_that_left_time_and_size_as_they_were_is_seen_if_the_file_was_young(
@@ -112,7 +112,7 @@ def test_a_change_that_left_time_and_size_as_they_were_is_seen_if_the_file_was_y
     assert _some(_run(store)) == {"skipped": 10, "not read": 1}
 
 
-def test_a_torn_manifest_is_mended(store: Path) -> None:
+def test_a_torn_manifest_is_repaired(store: Path) -> None:
     _run(store)
     manifest = store.with_name("store.normalized") / FILE_NAME
     lines = manifest.read_bytes().splitlines(keepends=True)
@@ -124,7 +124,7 @@ def test_a_torn_manifest_is_mended(store: Path) -> None:
 def test_other_options_are_refused_unless_overwritten(store: Path) -> None:
     _run(store)
     half = NormalizeOptions(truncate_dim=4)
-    with pytest.raises(OptionError, match=r"truncate_dim none, now 4; name another.*--overwrite"):
+    with pytest.raises(OptionError, match=r"truncate_dim none, now 4; name.*`overwrite=True`"):
         _run(store, options=half)
     assert _some(_run(store, options=NormalizeOptions(batch_size=3))) == {"skipped": 11}
     assert _some(_run(store, options=half, overwrite=True)) == {
@@ -154,10 +154,10 @@ def test_results_whose_source_is_gone_are_named(store: Path) -> None:
 def test_another_version_and_another_source_are_refused(store: Path) -> None:
     _run(store)
     target = store.with_name("store.normalized")
-    other = store.with_name("other")
-    shutil.copytree(store, other)
+    second = store.with_name("other")
+    shutil.copytree(store, second)
     with pytest.raises(OptionError, match=r"was begun from .*store; name another"):
-        _run(other, target)
+        _run(second, target)
     manifest = target / FILE_NAME
     header, rest = manifest.read_bytes().split(b"\n", 1)
     older = json.dumps(json.loads(header) | {"l2norm": "0.0.1"}).encode()
