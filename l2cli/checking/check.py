@@ -89,6 +89,13 @@ def check(
         Where the options contradict each other, or the backend or device isn't there.
     SourceError
         Where the one file can't be read, or no file holds an array.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> from pathlib import Path
+    >>> l2cli.check([Path("unit.npy")]).is_unit  # doctest: +SKIP
+    True
     """
     started = time.perf_counter()
     options = options or CheckOptions()

@@ -185,12 +185,27 @@ class CheckReport:
 
     Attributes
     ----------
-    summary
+    zero_rows : {'allow', 'forbid'}
+        Whether there may be zero rows and null rows.
+    files : list of FileCheck
+        The result of each file, with each of its arrays.
+    summary : NormSummary
         Of all arrays together.
-    unread
+    notes : list of str
+        What the user should know but needn't act on.
+    seconds : float
+        Wall time of the whole call.
+    unread : dict of str to int
         How many files of folders were not read and may hold vectors, by suffix.
-    unfinished
+    unfinished : list of str
         Which folders are not what a whole store became, and why.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> from pathlib import Path
+    >>> l2cli.check([Path("unit.npy")]).is_unit  # doctest: +SKIP
+    True
     """
 
     zero_rows: str

@@ -35,27 +35,38 @@ def l2_normalize(x: Any, axis: Axis = -1, epsilon: float = 1e-12) -> Any:
     ``1 / sqrt(epsilon)`` times what comes in; at a zero vector with an ``epsilon`` of 0, zero. In
     float16 it is cut off at 65504.
 
-    Example:
+    Parameters
+    ----------
+    x : tensor or array
+        Of a float dtype and any rank: eager, symbolic, or inside ``tf.function`` or
+        ``jax.jit``. For a NumPy array, NumPy comes back.
+    axis : int, or tuple of int, default -1
+        The axes that one vector lies along. Where the length of one is not known when the
+        graph is made, the order of the sum is the backend's own, and with it the last bit of a
+        float64 result.
+    epsilon : float, default 1e-12
+        Lower bound on the sum of squares.
 
+    Returns
+    -------
+    tensor or array
+        Of the shape and dtype of ``x``.
+
+    Raises
+    ------
+    ValueError
+        If ``axis`` or ``epsilon`` is out of range, or the rank of ``x`` not known.
+    TypeError
+        If ``x`` is not of a float dtype, is sparse or ragged, or a masked array.
+    BackendError
+        In a process that was forked after a backend had started.
+
+    Examples
+    --------
+    >>> import l2cli
     >>> import numpy as np
-    >>> l2_normalize(np.array([[3.0, 4.0]], "float32"))
+    >>> l2cli.l2_normalize(np.array([[3.0, 4.0]], "float32"))
     array([[0.6, 0.8]], dtype=float32)
-
-    Args:
-        x: A tensor of a float dtype and any rank: eager, symbolic, or inside ``tf.function``
-            or ``jax.jit``. For a NumPy array, NumPy comes back.
-        axis: Integer, or tuple of integers. The axes that one vector lies along. Where the
-            length of one is not known when the graph is made, the order of the sum is the
-            backend's own, and with it the last bit of a float64 result.
-        epsilon: Float. Lower bound on the sum of squares.
-
-    Returns:
-        A tensor of the shape and dtype of ``x``.
-
-    Raises:
-        ValueError: If ``axis`` or ``epsilon`` is out of range, or the rank of ``x`` not known.
-        TypeError: If ``x`` is not of a float dtype, is sparse or ragged, or a masked array.
-        BackendError: In a process that was forked after a backend had started.
     """
     _check_dense(x)
     if isinstance(x, keras.KerasTensor):
@@ -97,16 +108,28 @@ class L2Normalization(keras.layers.Layer):  # type: ignore[misc]
     exact on JAX without 64-bit types as elsewhere (where a float64 array is float32 before any
     layer sees it). A mask is passed on; masked steps are normalized like others.
 
-    Example:
+    Parameters
+    ----------
+    axis : int, or list or tuple of int, default -1
+        The axes that one vector lies along, counted with the batch axis.
+    epsilon : float, default 1e-12
+        Lower bound on the sum of squares.
+    **kwargs : Any
+        As for ``keras.layers.Layer``: ``name``, ``dtype`` …
 
+    Raises
+    ------
+    TypeError
+        If ``axis`` is of another type, or the input not of a float dtype.
+    ValueError
+        If ``axis`` or ``epsilon`` is out of range.
+
+    Examples
+    --------
+    >>> import l2cli
     >>> import numpy as np
-    >>> L2Normalization()(np.array([[3.0, 4.0]], "float32"))
+    >>> np.asarray(l2cli.L2Normalization()(np.array([[3.0, 4.0]], "float32")))
     array([[0.6, 0.8]], dtype=float32)
-
-    Args:
-        axis: Integer, or list or tuple of integers. The axes that one vector lies along,
-            counted with the batch axis. Defaults to the last.
-        epsilon: Float. Lower bound on the sum of squares. Defaults to 1e-12.
     """
 
     def __init__(self, axis: Axis = -1, epsilon: float = 1e-12, **kwargs: Any) -> None:

@@ -34,23 +34,41 @@ def build_model(
 
         keras.saving.load_model("model.keras", safe_mode=False)
 
-    Example:
+    Parameters
+    ----------
+    shape : tuple of int or None
+        The shape of one input, without the batch axis; ``None`` for a length that differs.
+    axis : int, or tuple of int, default -1
+        The axes that one vector lies along, counted with the batch axis, which can't be among
+        them.
+    epsilon : float, default 1e-12
+        Lower bound on the sum of squares.
+    dtype : str, optional
+        The input's dtype, and the result's. By default Keras's ``floatx``.
+    style : {'layer', 'lambda', 'function'}
+        An :class:`~l2cli.graph.layers.L2Normalization`, a ``keras.layers.Lambda``, or
+        :func:`~l2cli.graph.layers.l2_normalize`.
 
+    Returns
+    -------
+    keras.Model
+        From a tensor ``rows`` of ``(batch, *shape)`` to one of the same shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    TypeError
+        If an argument is of another type.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import l2cli
     >>> encoder = keras.Sequential([keras.Input((64,)), keras.layers.Dense(16)])
-    >>> model = keras.Sequential([encoder, build_model((16,))])
-
-    Args:
-        shape: Tuple. The shape of one input, without the batch axis.
-        axis: Integer, or tuple of integers. The axes that one vector lies along, counted with
-            the batch axis, which can't be among them.
-        epsilon: Float. Lower bound on the sum of squares.
-        dtype: String. The input's dtype, and the result's. Defaults to Keras's ``floatx``.
-        style: ``"layer"`` (an :class:`~l2cli.graph.layers.L2Normalization`), ``"lambda"`` (a
-            ``keras.layers.Lambda``) or ``"function"`` (:func:`~l2cli.graph.layers.l2_normalize`).
-
-    Raises:
-        ValueError: If an argument is out of range.
-        TypeError: If an argument is of another type.
+    >>> model = keras.Sequential([encoder, l2cli.build_model((16,))])
+    >>> model.output_shape
+    (None, 16)
     """
     check_not_forked("l2cli.build_model")
     check_arguments(shape, axis, epsilon, dtype)

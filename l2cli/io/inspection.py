@@ -51,13 +51,27 @@ class ArrayInspection:
 
 @dataclass(frozen=True)
 class Inspection:
-    """One file.
+    """The arrays of one file, and which of them would be normalized.
 
     Attributes
     ----------
+    source : str
+        The file.
+    format : str
+        What people call its format; empty where it could not be recognized.
+    arrays : list of ArrayInspection
+        Every array in it.
+    notes : list of str
+        What the user should know but needn't act on.
     error : str
         Why it could not be looked into, or why nothing is taken from it though it may hold
         vectors; empty where all is well.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> l2cli.inspect_file("vectors.npy").arrays[0].shape  # doctest: +SKIP
+    (10000, 50)
     """
 
     source: str

@@ -87,22 +87,37 @@ class StoreReport:
 
     Attributes
     ----------
-    shards
+    source : str
+        The folder, or the files and folders, that were normalized.
+    destination : str
+        The folder that was written to, or where each file went.
+    shards : dict of str to int
         How many files there are of each status of :class:`~l2cli.store.task.ShardReport`.
-    not_read
+    not_read : dict of str to int
         How many files there are of each suffix that stands for no format that is read.
-    choice
+    choice : StoreChoice or None
         What is normalized in the store; ``None`` where each file was named.
-    counts
+    counts : Counts
         The rows that were normalized by this run.
-    disk_full
-        Whether the run stopped early, because there was no room left.
-    num_bytes
+    num_bytes : int
         Bytes of the source files that this run dealt with.
-    notes
+    seconds : float
+        Wall time of the whole call.
+    dry_run : bool
+        Whether nothing was written, because that was asked for.
+    disk_full : bool
+        Whether the run stopped early, because there was no room left.
+    notes : list of str
         What the user should know but needn't act on.
-    warnings
+    warnings : list of str
         Those of the notes that say what did not become unit, earlier runs included.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> from pathlib import Path
+    >>> l2cli.normalize_store([Path("embeddings")]).shards["failed"]  # doctest: +SKIP
+    0
     """
 
     source: str
@@ -160,15 +175,24 @@ def normalize_store(
 
     Parameters
     ----------
-    sources
+    sources : sequence of Path
         One folder, or several files and folders.
-    destination
-        The folder to write to; ``None`` for :func:`~l2cli.store.plan.default_store` of a folder,
-        and for each file's own default of files.
-    runner
+    destination : Path, optional
+        The folder to write to. By default ``FOLDER.normalized`` beside a folder, and
+        ``NAME.normalized.SUFFIX`` beside each file.
+    options : NormalizeOptions, optional
+        How vectors are normalized.
+    files : StoreOptions, optional
+        What may happen to files, and which are taken.
+    runner : str or Runner, default 'local'
         What runs the tasks: a name in :data:`~l2cli.store.runners.RUNNERS`, or a runner.
-    on_event
+    on_event : callable, optional
         Called with a ``ShardReport`` for each file, and with ``StoreProgress`` between them.
+
+    Returns
+    -------
+    StoreReport
+        How many files became what, and the rows that were counted.
 
     Raises
     ------
@@ -178,6 +202,13 @@ def normalize_store(
         Where a source isn't there, or no shard holds what was to be selected.
     DestinationError
         Where the destination can't be written to, or another run is at work in it.
+
+    Examples
+    --------
+    >>> import l2cli
+    >>> from pathlib import Path
+    >>> stores = l2cli.StoreOptions(include=("train/*",), jobs=4)
+    >>> report = l2cli.normalize_store([Path("embeddings")], files=stores)  # doctest: +SKIP
     """
     started = time.perf_counter()
     options, files = options or NormalizeOptions(), files or StoreOptions()

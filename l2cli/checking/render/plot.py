@@ -25,7 +25,7 @@ _NUM_TICKS = 7
 def check_plotting() -> None:
     """Raise :class:`~l2cli.errors.OptionError` where Matplotlib isn't installed."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise OptionError("--plot needs Matplotlib: pip install 'l2cli[plot]'; --report does not")
+        raise OptionError("`plot` needs Matplotlib: pip install 'l2cli[plot]'; `report` does not")
 
 
 def plot(report: CheckReport, file: IO[bytes], suffix: str) -> None:
