@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -101,8 +100,7 @@ class StreamSource(Source):
     def _stream_reader(self, options: CheckOptions | NormalizeOptions) -> Reader | None:
         if options.select and self.file_format.numbers_arrays:
             return None
-        opening = asdict(options.opening)
-        return open_stream_reader(self._stream, self.label, self.file_format, **opening)
+        return open_stream_reader(self._stream, self.label, self.file_format, options.opening)
 
 
 class StreamDestination(Destination):

@@ -153,7 +153,9 @@ def _first_bytes_before_the_last(content: bytes, cut: int, expected: int) -> byt
     process.stdin.flush()
     start = b""
     while len(start) < expected:
-        start += os.read(process.stdout.fileno(), expected)
+        content_read = os.read(process.stdout.fileno(), expected)
+        assert content_read, "the command ended early"
+        start += content_read
     rest, _ = process.communicate(content[cut:], timeout=120)
     assert process.returncode == 0
     return start + rest
