@@ -1,4 +1,4 @@
-"""Checking sources: are their rows unit rows?
+"""Checking whether the rows of sources are unit rows.
 
 ``l2norm check`` and users of the library call :func:`check`, which reads files, folders and
 streams, has each array checked (:mod:`l2cli.checking.array`) and returns one report. How a report

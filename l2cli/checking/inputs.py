@@ -52,6 +52,7 @@ class Input:
 
     @property
     def label(self) -> str:
+        """What messages call it."""
         return label(self.location)
 
     @property

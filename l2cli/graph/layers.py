@@ -1,4 +1,8 @@
-"""L2 normalization as Keras sees it: the function, the layer, and the steps of the command."""
+"""L2 normalization for Keras: the function, the layer, and the steps of the command's graphs.
+
+Users build models of the first two; :mod:`l2cli.graph.models` builds the command's graphs of the
+others. The formula is :mod:`l2cli.graph.formula`; nothing here knows of files.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +31,13 @@ def l2_normalize(x: Any, axis: Axis = -1, epsilon: float = 1e-12) -> Any:
     float16, bfloat16 and float32 results are within 0.501 units in the last place of the true
     quotient, or 2**-70; float64 within 4 units, or 2**-110. That holds on every backend, and on
     JAX without 64-bit types too: float64 is used inside all the same, and nothing global is
-    switched on. No vector of normal numbers overflows or underflows. Subnormal numbers may
-    count as zero, which is what XLA makes of them; :func:`l2cli.normalize` minds those too.
+    switched on. No vector of normal numbers overflows or underflows. XLA may
+    take subnormal numbers for zero; :func:`l2cli.normalize` computes with those exactly too.
     NaN or Inf anywhere in a vector makes NaN of what it is divided by.
 
     The gradient is that of the formula: where the sum of squares is not above ``epsilon`` it is
-    ``1 / sqrt(epsilon)`` times what comes in; at a zero vector with an ``epsilon`` of 0, zero. In
-    float16 it is cut off at 65504.
+    ``1 / sqrt(epsilon)`` times the gradient of the result; at a zero vector with an ``epsilon``
+    of 0, zero. In float16 it is cut off at 65504.
 
     Parameters
     ----------
@@ -90,9 +94,11 @@ class L2Normalize(keras.Operation):  # type: ignore[misc]
         self.epsilon = checked_epsilon(epsilon)
 
     def call(self, x: Any) -> Any:
+        """Return ``x`` normalized."""
         return _normalized_tensor(x, self.axis, self.epsilon)
 
     def compute_output_spec(self, x: Any) -> Any:
+        """Return shape and dtype of the result, those of ``x``, or refuse ``x``."""
         _check_dtype(x)
         axes_of(self.axis, _rank(x.shape))
         return keras.KerasTensor(x.shape, dtype=x.dtype)
@@ -141,21 +147,26 @@ class L2Normalization(keras.layers.Layer):  # type: ignore[misc]
         self.built = type(self).build is keras.layers.Layer.build
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer, or refuse to in a forked process."""
         check_not_forked("l2cli.L2Normalization")  # Keras makes tensors of arrays first.
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
+        """Return ``inputs`` normalized."""
         return _normalized_tensor(inputs, self.axis, self.epsilon)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the result, that of the input, or refuse it."""
         axes_of(self.axis, _rank(input_shape))
         return tuple(input_shape)
 
     def compute_output_spec(self, inputs: Any) -> Any:
+        """Return shape and dtype of the result, those of ``inputs``, or refuse them."""
         _check_dtype(inputs)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
+        """Return what the layer is saved and made again by."""
         return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon}
 
 
@@ -174,6 +185,7 @@ class SumOfSquares(keras.layers.Layer):  # type: ignore[misc]
         self.compensated = compensated
 
     def call(self, inputs: Any) -> Any:
+        """Return the sums, and with ``compensated`` their errors."""
         terms = squares(widened(inputs), are_exact=dtype_of(inputs) != "float64")
         if not self.compensated:
             return total(terms, self.axes)
@@ -196,6 +208,7 @@ class Division(keras.layers.Layer):  # type: ignore[misc]
         self.output_dtype = output_dtype
 
     def call(self, inputs: Any, sums: Any) -> Any:
+        """Return ``inputs`` over the roots of ``sums``."""
         source = dtype_of(inputs)
         return divided(widened(inputs), sums, self.epsilon, source, self.output_dtype)
 

@@ -1,8 +1,10 @@
 """Whether this process is a fork of one in which a backend had started.
 
-JAX and TensorFlow run threads, and a fork has none of them: what it asks of the backend that it
-inherited waits for ever, or aborts. It may not even be imported anew, where a thread of the
-parent was at it and held a lock. So that is remembered, from the first ``import l2cli`` on.
+JAX and TensorFlow run threads, and a forked child has none of them: a call into the backend that
+it inherited waits for ever, or aborts. Importing the backend again may wait for ever as well, if
+a thread of the parent held the import lock. ``import l2cli`` imports this module, so that every
+fork after it is noticed. Whoever is about to use a backend asks here; the module knows the names
+of a few attributes of JAX and TensorFlow, and imports neither.
 """
 
 from __future__ import annotations
@@ -70,5 +72,4 @@ def _attribute(module: str, name: str) -> Any:
     return None if loaded is None else getattr(loaded, name, True)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
+os.register_at_fork(after_in_child=_note_fork)

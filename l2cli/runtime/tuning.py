@@ -1,4 +1,8 @@
-"""A process that is our own, set up to move bytes fast. A library may do nothing of the kind."""
+"""Settings of the whole process: glibc's memory allocation and XLA's threads.
+
+The command and the workers of a store call :func:`tune_process`, for they own their process. The
+library never does: the process is its caller's.
+"""
 
 from __future__ import annotations
 
