@@ -17,7 +17,8 @@ from l2cli.errors import L2NormError
 from l2cli.filesystem.siblings import remove_siblings
 from l2cli.runtime.child import SpawnedChild, crash_message
 from l2cli.runtime.processors import num_processors
-from l2cli.store.task import ShardReport, failed, is_native, run_shard
+from l2cli.store.shard import is_native, run_shard
+from l2cli.store.task import ShardReport, failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
