@@ -67,7 +67,7 @@ def _survey(
     tasks_runner = find_runner(runner)
     with contextlib.closing(tasks_runner.run(looked, lambda task, done, total: None)) as results:
         reports = [report for _, report in results]
-    arrays_found = [(family_of[report.name], report.found) for report in reports]
+    arrays_found = [(family_of[report.name], report.arrays) for report in reports]
     num_candidates = sum(task.action == "normalize" for task in plan.tasks)
     is_complete = len(looked) == num_candidates and not plan.failures
     if is_complete and all(report.status in ("copied", "bystander") for report in reports):

@@ -2,7 +2,8 @@
 
 A line counts only if it is whole, and only as long as source and destination are what it says
 they are. So no order of crashes can make a shard pass for done that isn't. Nor does a lost line
-do harm: its shard is done again.
+do harm: its shard is done again. A run writes it, and the next run, ``check`` and dry runs read
+it. What a shard holds it does not know.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What is to be done with a store, as a list of shard tasks. Nothing is opened or written."""
+"""What is to be done with a store, as a list of shard tasks. Nothing is opened or written.
+
+:func:`~l2cli.store.run.normalize_store` makes its plan here first. What a shard holds, and what an
+earlier run did, the plan does not know.
+"""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _run(task: ShardTask, progress: Callable[[int, int], None] | None) -> ShardR
 def _survey(task: ShardTask, file_format: Format) -> ShardReport:
     with open_source(Path(task.source), file_format, task.options.opening) as reader:
         arrays = survey_shard(reader, task.options)
-    return ShardReport(task.name, "surveyed", task.num_bytes, found=arrays)
+    return ShardReport(task.name, "surveyed", task.num_bytes, arrays=arrays)
 
 
 def _without_vectors(task: ShardTask, status: Status, reason: str = "") -> ShardReport:

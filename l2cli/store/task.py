@@ -122,7 +122,7 @@ class ShardReport:
         Content hash of the source, where its time of change is too young to tell all changes.
     staged
         The temporary sibling that holds the result, if it is not published yet.
-    found
+    arrays
         What would be taken from it, where that was the task.
     disk_full
         Whether it failed because there is no room left, so that no shard would fare better.
@@ -138,7 +138,7 @@ class ShardReport:
     staged: str = ""
     traceback: str = ""
     reason: str = ""
-    found: tuple[FoundArray, ...] = ()
+    arrays: tuple[FoundArray, ...] = ()
     disk_full: bool = False
 
     def as_dict(self) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class InProcess:
         self._keep_open = keep_open
 
     def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        """Run ``tasks`` in order, but for those that might crash, which come last."""
         might_crash = []
         for task in tasks:
             if is_native(task):
@@ -109,6 +110,7 @@ class LocalWorkers:
         self._keep_open = keep_open
 
     def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        """Run ``tasks``, each in the next worker that is idle."""
         pending, retried = deque(tasks), set[str]()
         workers: list[_Worker] = []
         try:
