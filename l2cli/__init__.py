@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from l2cli.normalization.file import normalize_file
     from l2cli.options import CheckOptions, FileOptions, NormalizeOptions, OpenOptions, StoreOptions
     from l2cli.report import Report
-    from l2cli.store.run import StoreReport, normalize_store
+    from l2cli.store.report import StoreReport
+    from l2cli.store.run import normalize_store
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,7 @@ from l2cli.cli.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from l2cli.store.run import StoreProgress
+    from l2cli.store.report import StoreProgress
 
 _MINUTE, _HOUR = 60.0, 3600.0
 _SLOW = 10_000

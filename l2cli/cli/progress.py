@@ -13,7 +13,7 @@ from l2cli.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from l2cli.store.run import StoreProgress
+    from l2cli.store.report import StoreProgress
 
     Show = Callable[[StoreProgress], None]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from l2cli.cli.options import Output
     from l2cli.options import NormalizeOptions, StoreOptions
-    from l2cli.store.run import StoreProgress
+    from l2cli.store.report import StoreProgress
     from l2cli.store.task import ShardReport
 
     Show = Callable[[StoreProgress], None]

@@ -1,4 +1,8 @@
-"""A destination that appears whole or not at all."""
+"""A file that appears whole or not at all: a temporary sibling, flushed, then renamed.
+
+Every module that writes a file goes through :func:`replacing`. Temporary files and the messages
+about what the system refuses to write lie here as well. Nothing here knows what a file holds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A destination that is a folder, and appears whole or not at all."""
+"""A destination that is a folder, and appears whole or not at all.
+
+Graphs that are exported as a folder use it. It knows nothing of what the folder holds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A stream that comes in once: looked at before it is read, or laid down where seeking works."""
+"""A stream that comes in once: its beginning is read twice, or it is copied to a temporary file.
+
+:mod:`l2cli.io.source` and the readers of formats that stream use it. It knows nothing of formats.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +45,11 @@ class BufferedStream(io.RawIOBase):
         self.ended = False
 
     def readable(self) -> bool:
+        """Whether the stream can be read: always."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:
+        """Read what is there into ``buffer``, what was buffered first; 0 at the end."""
         view = memoryview(buffer).cast("B")
         if self._position < len(self._kept):
             stop = min(self._position + len(view), len(self._kept))
@@ -84,7 +89,7 @@ class BufferedStream(io.RawIOBase):
         return beginning
 
     def rewind(self) -> None:
-        """Go back to the beginning of the stream. It must not be settled."""
+        """Go back to the beginning of the stream. Only while it buffers."""
         self._position = 0
         self.ended = False
 

@@ -1,7 +1,8 @@
-"""Rows as plain bytes at a place in a file: read and written there, by any thread.
+"""Rows as bytes at a position in a file: read and written there, by any thread.
 
-Plain ``pread`` and ``pwrite`` into one's own memory, not a memory map: mapped pages count as
-the process's memory, and a truncated file would end the process, not raise an error.
+The formats that know where their rows lie use it; it knows nothing of formats. It uses ``pread``
+and ``pwrite`` into one's own memory, not a memory map: mapped pages count as the process's
+memory, and a truncated file would end the process, not raise an error.
 """
 
 from __future__ import annotations

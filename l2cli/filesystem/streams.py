@@ -1,4 +1,7 @@
-"""Paths that stand for a stream: a named pipe, ``/dev/stdin``, what a shell makes of ``<(…)``."""
+"""Paths that stand for a stream: a named pipe, ``/dev/stdin``, what a shell makes of ``<(…)``.
+
+:mod:`l2cli.io` and the command ask here whether a path can be read twice. Nothing here reads data.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Hidden files and folders are left out unless an ``include`` glob names them by their dot. A
 symbolic link to a file or folder inside is a link in the result too. One to a file outside is
-read as that file. One to a folder outside is not followed.
+read as that file. One to a folder outside is not followed. Stores and ``check`` list folders with
+it; it knows nothing of formats and opens no file.
 """
 
 from __future__ import annotations

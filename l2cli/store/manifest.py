@@ -2,7 +2,8 @@
 
 A line counts only if it is whole, and only as long as source and destination are what it says
 they are. So no order of crashes can make a shard pass for done that isn't. Nor does a lost line
-do harm: its shard is done again.
+do harm: its shard is done again. A run writes it, and the next run, ``check`` and dry runs read
+it. What a shard holds it does not know.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from l2cli import __version__
 from l2cli.errors import DestinationError, OptionError
 from l2cli.io.store_choice import StoreChoice
 from l2cli.io.store_state import FILE_NAME
-from l2cli.store.task import digest, fingerprint
+from l2cli.store.fingerprint import digest, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+    from pathlib import Path
     from typing import Self
 
-    from l2cli.options import NormalizeOptions
-    from l2cli.store.task import Fingerprint, ShardReport, ShardTask, Status
+    from l2cli.options import NormalizeOptions, StoreOptions
+    from l2cli.store.fingerprint import Fingerprint
+    from l2cli.store.task import ShardReport, ShardTask, Status
 
 _LAYOUT = 2
 _PATIENCE = 4.0
@@ -169,23 +172,44 @@ class Manifest:
 
 
 def make_header(
-    options: NormalizeOptions, sources: Iterable[str], further: Mapping[str, Any]
+    options: NormalizeOptions,
+    files: StoreOptions,
+    sources: Iterable[Path],
+    choice: StoreChoice | None,
 ) -> dict[str, Any]:
     """Return what a run must have in common with the one that it resumes.
 
     Parameters
     ----------
-    others
-        What else was asked for that decides what is written.
+    options : NormalizeOptions
+        What is computed; what has no effect on the bytes is left out.
+    files : StoreOptions
+        What is read and written.
+    sources : iterable of Path
+        The sources, as they were given.
+    choice : StoreChoice or None
+        What is normalized in the store.
+
+    Returns
+    -------
+    dict
+        As it is when it was written as JSON and read again.
     """
-    chosen = options.affecting_bytes()
+    asked = options.affecting_bytes()
     if options.backend == "auto":
-        chosen["backend"] = os.environ.get("KERAS_BACKEND") or "auto"
+        asked["backend"] = os.environ.get("KERAS_BACKEND") or "auto"
+    asked |= {
+        "only_arrays": files.only_arrays,
+        "from": files.source_format,
+        "to": files.destination_format,
+        "norms": files.norms and str(files.norms),
+    }
     header = {
         "l2norm": __version__,
         "layout": _LAYOUT,
         "sources": [os.path.realpath(source) for source in sources],
-        "options": chosen | dict(further),
+        "options": asked,
+        "choice": choice and choice.as_dict(),
     }
     parsed: dict[str, Any] = json.loads(json.dumps(header))
     return parsed

@@ -1,4 +1,8 @@
-"""What is to be done with a store, as a list of shard tasks. Nothing is opened or written."""
+"""What is to be done with a store, as a list of shard tasks. Nothing is opened or written.
+
+:func:`~l2cli.store.run.normalize_store` makes its plan here first. What a shard holds, and what an
+earlier run did, the plan does not know.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from l2cli.filesystem.walk import list_folder
 from l2cli.formats.registry import by_name, by_suffix
 from l2cli.io.resolve import converted_name, default_destination
 from l2cli.store.companions import find_companions
+from l2cli.store.fingerprint import fingerprint
 from l2cli.store.task import ShardReport, ShardTask
 from l2cli.text import brief
 
@@ -248,7 +253,6 @@ def _folders(plan: Plan, names: list[str], prefix: str, files: StoreOptions) -> 
 
 
 def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, files: StoreOptions) -> None:
-    status = source.stat()
     file_format = by_name(files.destination_format) if files.destination_format else None
     if files.in_place:
         destination = source
@@ -263,7 +267,7 @@ def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, files: Store
             str(source),
             str(destination),
             "normalize",
-            (status.st_size, status.st_mtime_ns),
+            fingerprint(source, follow_links=True) or (0, 0),
             options,
             source_format=files.source_format,
             destination_format=files.destination_format,

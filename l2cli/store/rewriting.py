@@ -1,4 +1,8 @@
-"""Files that describe the shards of a folder, and are written anew when those are done."""
+"""Files that describe the shards of a folder, and are written anew when those are done.
+
+A shard task of the action ``rewrite`` comes here, after all shards that the file describes. It
+knows how such files look, and nothing of manifests and plans.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +29,6 @@ if TYPE_CHECKING:
 
     from l2cli.formats.registry import Format
     from l2cli.options import NormalizeOptions
-
-    Rewriter = Callable[[Path, Path, Path, NormalizeOptions], None]
 
 NAMES = ("_metadata", "_common_metadata", "state.json", "dataset_info.json")
 """What such files are called."""
@@ -67,7 +69,12 @@ def rewrite(source: Path, target: Path, folder: Path, options: NormalizeOptions)
     SourceError
         Where a shard isn't there, or isn't as the file describes it.
     """
-    _REWRITERS[source.name](source, target, folder, options)
+    if source.name == "dataset_info.json":
+        _rewrite_info(source, target, folder, options)
+    elif source.name == "state.json":
+        _rewrite_state(source, target, folder, options)
+    else:
+        _rewrite_summary(source, target, folder)
 
 
 def described(source: Path) -> list[str]:
@@ -81,7 +88,7 @@ def described(source: Path) -> list[str]:
     return []
 
 
-def _rewrite_summary(source: Path, target: Path, folder: Path, options: NormalizeOptions) -> None:
+def _rewrite_summary(source: Path, target: Path, folder: Path) -> None:
     file_format = summary_format(source)
     if file_format is None:
         raise FormatError(f"{source} is no summary of files")
@@ -111,14 +118,6 @@ def _rewrite_state(source: Path, target: Path, folder: Path, options: NormalizeO
     text = json.dumps([state.get("_fingerprint"), asked], sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     _write_json(source, target, {**state, "_fingerprint": fingerprint})
-
-
-_REWRITERS: dict[str, Rewriter] = {
-    "_metadata": _rewrite_summary,
-    "_common_metadata": _rewrite_summary,
-    "dataset_info.json": _rewrite_info,
-    "state.json": _rewrite_state,
-}
 
 
 def _existing(source: Path, folder: Path) -> list[str]:

@@ -1,4 +1,7 @@
-"""What became of the shards of a store, and so of the files that describe them."""
+"""What became of the shards of a store, and so of the files that describe them.
+
+:mod:`l2cli.store.execution` keeps one of these in a run. It reads and writes no file.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from l2cli.errors import BackendError
 from l2cli.runtime.child import receive_all
 from l2cli.runtime.tuning import tune_process
-from l2cli.store.task import run_shard
+from l2cli.store.shard import run_shard
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

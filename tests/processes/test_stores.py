@@ -17,7 +17,8 @@ import pytest
 from l2cli.errors import BackendError
 from l2cli.options import NormalizeOptions
 from l2cli.store.runners.local import InProcess, LocalWorkers, useful_jobs
-from l2cli.store.task import ShardReport, ShardTask, run_shard
+from l2cli.store.shard import run_shard
+from l2cli.store.task import ShardReport, ShardTask
 from tests.support.commands import SAMPLES, children, l2norm, start
 from tests.support.stores import contents
 

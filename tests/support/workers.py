@@ -12,7 +12,7 @@ import numpy as np
 from l2cli.engine.array import normalize_array
 from l2cli.graph.backends.importing import import_keras
 from l2cli.options import NormalizeOptions
-from l2cli.store.task import run_shard
+from l2cli.store.shard import run_shard
 from tests.support.coverage import measure_this_process
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ class Runner(Protocol):
     def run(self, tasks: Sequence[ShardTask], on_progress: OnProgress) -> Results:
         """Yield each task with its report as it is done, in any order.
 
-        A task is small and can be pickled; :func:`~l2cli.store.task.run_shard` does it in any
+        A task is small and can be pickled; :func:`~l2cli.store.shard.run_shard` does it in any
         process that sees the files. A shard that fails, or whose process crashes, costs its own
         report alone. When the iterator is closed before its end, all work has ended and left no
         temporary file behind.

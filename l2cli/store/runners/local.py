@@ -17,7 +17,8 @@ from l2cli.errors import L2NormError
 from l2cli.filesystem.siblings import remove_siblings
 from l2cli.runtime.child import SpawnedChild, crash_message
 from l2cli.runtime.processors import num_processors
-from l2cli.store.task import ShardReport, failed, is_native, run_shard
+from l2cli.store.shard import is_native, run_shard
+from l2cli.store.task import ShardReport, failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,6 +80,7 @@ class InProcess:
         self._keep_open = keep_open
 
     def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        """Run ``tasks`` in order, but for those that might crash, which come last."""
         might_crash = []
         for task in tasks:
             if is_native(task):
@@ -108,6 +110,7 @@ class LocalWorkers:
         self._keep_open = keep_open
 
     def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
+        """Run ``tasks``, each in the next worker that is idle."""
         pending, retried = deque(tasks), set[str]()
         workers: list[_Worker] = []
         try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from l2cli.cli.log_lines import FileLines, StoreLines
-from l2cli.store.run import StoreProgress
+from l2cli.store.report import StoreProgress
 from tests.support.commands import l2norm, l2norm_anew
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tests.support.workers import Here
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from l2cli.store.run import StoreReport
+    from l2cli.store.report import StoreReport
 
 Array = np.ndarray[Any, Any]
 PRINTED = "100 rows are shorter than 1e-6 and did not become unit; --epsilon 0 makes them unit"

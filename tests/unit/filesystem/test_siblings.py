@@ -25,7 +25,8 @@ from l2cli.filesystem.siblings import (
 )
 from l2cli.options import NormalizeOptions
 from l2cli.runtime.processes import is_running, own_start_time, start_time
-from l2cli.store.task import ShardReport, ShardTask, run_shard
+from l2cli.store.shard import run_shard
+from l2cli.store.task import ShardReport, ShardTask
 
 DEAD = name_prefix(Owner(host_label(), 999999999, 0))
 HIDDEN = name_prefix(Owner(host_label(), 999999998, 0))

@@ -16,7 +16,8 @@ from l2cli.errors import NoArrayError
 from l2cli.io.families import families_of
 from l2cli.io.store_state import FILE_NAME
 from l2cli.options import NormalizeOptions, StoreOptions
-from l2cli.store.run import StoreProgress, StoreReport, normalize_store
+from l2cli.store.report import StoreProgress, StoreReport
+from l2cli.store.run import normalize_store
 from tests.support.reference import worst_ulp
 from tests.support.workers import Here
 

@@ -25,11 +25,13 @@ import pytest
 from l2cli.errors import L2NormError, SourceError
 from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.rewriting import is_rewritable, rewrite
-from l2cli.store.run import StoreReport, normalize_store
+from l2cli.store.run import normalize_store
 from tests.support.workers import Here
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from l2cli.store.report import StoreReport
 
 DIM, NUM_ROWS = 4, 30
 FLOATS = {"float16": pa.float16(), "float32": pa.float32(), "float64": pa.float64()}

@@ -14,7 +14,7 @@ import pytest
 
 from l2cli.errors import OptionError
 from l2cli.options import NormalizeOptions, StoreOptions
-from l2cli.store.run import StoreReport, normalize_store
+from l2cli.store.run import normalize_store
 from tests.support.commands import l2norm
 from tests.support.reference import worst_ulp
 from tests.support.workers import Here
@@ -22,6 +22,7 @@ from tests.support.workers import Here
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from l2cli.store.report import StoreReport
     from l2cli.store.task import ShardReport
 
 ROWS = [np.random.default_rng(seed).standard_normal((20, 8)).astype("f4") for seed in range(5)]

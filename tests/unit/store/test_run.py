@@ -18,12 +18,14 @@ from l2cli.errors import DestinationError, NoArrayError, OptionError, SelectionE
 from l2cli.filesystem.siblings import Owner, host_label, name_prefix
 from l2cli.io.store_state import FILE_NAME
 from l2cli.options import NormalizeOptions, StoreOptions
-from l2cli.store.run import StoreReport, normalize_store
+from l2cli.store.run import normalize_store
 from tests.support.reference import worst_ulp
 from tests.support.workers import Here
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from l2cli.store.report import StoreReport
 
 
 def _rows(seed: int, dtype: str = "f4") -> np.ndarray[Any, Any]:
@@ -259,7 +261,7 @@ def test_in_place_does_no_shard_twice_whenever_it_was_killed(store: Path) -> Non
                 raise Killed("here")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("l2cli.store.run.os.replace", cut_off)
+            patch.setattr("l2cli.store.execution.os.replace", cut_off)
             with pytest.raises(Killed, match="here"):
                 _run(copy, in_place=True)
         _run(copy, in_place=True)
