@@ -26,9 +26,9 @@ class Counts:
     floored: int = 0
     null: int = 0
 
-    def __add__(self, other: Counts) -> Counts:
+    def __add__(self, added: Counts) -> Counts:
         return Counts(
-            *(getattr(self, name) + getattr(other, name) for name in Counts.__dataclass_fields__)
+            *(getattr(self, name) + getattr(added, name) for name in Counts.__dataclass_fields__)
         )
 
     def multiply_since(self, before: Counts, factor: int) -> None:
@@ -38,13 +38,13 @@ class Counts:
             setattr(self, name, old + factor * (getattr(self, name) - old))
 
     def __str__(self) -> str:
-        found = {
+        counts = {
             "zero": self.zero,
             "non-finite": self.nonfinite,
             "too short to become unit": self.floored,
             "null": self.null,
         }
-        return ", ".join(f"{count:,} {what}" for what, count in found.items() if count)
+        return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
 @dataclass
@@ -141,11 +141,11 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it. On a dry run nothing is counted."""
-        held = asdict(self)
+        report = asdict(self)
         if self.dry_run:
-            for array in held["arrays"]:
+            for array in report["arrays"]:
                 array["counts"] = None
-        return held
+        return report
 
     def __str__(self) -> str:
         arrays = _describe_all(self.arrays)
@@ -163,9 +163,11 @@ class Report:
 
 def short_rows(number: int, epsilon: float) -> str:
     """Return what to say of rows that ``epsilon`` kept from becoming unit."""
-    rows, them = ("1 row is", "it") if number == 1 else (f"{number:,} rows are", "them")
+    rows, pronoun = ("1 row is", "it") if number == 1 else (f"{number:,} rows are", "them")
     shortest = f"{math.sqrt(epsilon):g}".replace("e-0", "e-")
-    return f"{rows} shorter than {shortest} and did not become unit; `epsilon=0` makes {them} unit"
+    return (
+        f"{rows} shorter than {shortest} and did not become unit; `epsilon=0` makes {pronoun} unit"
+    )
 
 
 def _describe_all(arrays: list[ArrayReport], most: int = 6) -> str:
@@ -173,8 +175,8 @@ def _describe_all(arrays: list[ArrayReport], most: int = 6) -> str:
     if len(arrays) <= most:
         return "; ".join(map(_describe, arrays))
     first, rest = arrays[: most // 2], arrays[most // 2 :]
-    found = str(sum((array.counts for array in rest), Counts()))
-    more = f"and {len(rest):,} more arrays" + (f" ({found})" if found else "")
+    counts = str(sum((array.counts for array in rest), Counts()))
+    more = f"and {len(rest):,} more arrays" + (f" ({counts})" if counts else "")
     return "; ".join([*map(_describe, first), more])
 
 

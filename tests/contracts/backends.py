@@ -71,31 +71,31 @@ class BackendContract:
     """Of devices that no test machine has: the beginning of the message."""
 
     @pytest.fixture
-    def process(self, backend_processes: Callable[[str], BackendProcess]) -> BackendProcess:
+    def backend_process(self, backend_processes: Callable[[str], BackendProcess]) -> BackendProcess:
         return backend_processes(self.name)
 
     @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
-    def test_graph_is_accurate(self, process: BackendProcess, dtype: str) -> None:
+    def test_graph_is_accurate(self, backend_process: BackendProcess, dtype: str) -> None:
         rows = ordinary_rows(dtype)
-        result, sums = process.call(compute, self.name, "normalize", rows)
+        result, sums = backend_process.call(compute, self.name, "normalize", rows)
         assert result.dtype == rows.dtype
         assert worst_ulp(result, rows) <= (4 if dtype == "float64" else 0.501)
         wide = rows.astype("f8").astype(np.longdouble)
         np.testing.assert_allclose(sums, (wide**2).sum(axis=1, keepdims=True), rtol=1e-15 * 16)
-        (measured,) = process.call(compute, self.name, "measure", rows)
+        (measured,) = backend_process.call(compute, self.name, "measure", rows)
         assert measured.tobytes() == sums.tobytes()
 
     @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
     def test_odd_rows_show_in_their_sums_and_disturb_no_others(
-        self, process: BackendProcess, dtype: str
+        self, backend_process: BackendProcess, dtype: str
     ) -> None:
         rows = ordinary_rows(dtype, (8, 5))
-        clean, sums = process.call(compute, self.name, "normalize", rows)
+        clean, sums = backend_process.call(compute, self.name, "normalize", rows)
         odd = rows.copy()
         odd[0], odd[1, 2], odd[2, 3] = 0, np.nan, -np.inf
         odd[3] = np.nextafter(np.zeros((), odd.dtype), np.ones((), odd.dtype))
         odd[4] = np.finfo("f8").max if dtype == "float64" else 3e4
-        result, odd_sums = process.call(compute, self.name, "normalize", odd)
+        result, odd_sums = backend_process.call(compute, self.name, "normalize", odd)
         assert result[5:].tobytes() == clean[5:].tobytes()
         assert odd_sums[5:].tobytes() == sums[5:].tobytes()
         assert (odd_sums[0, 0], (result[0] == 0).all()) == (0, True)
@@ -107,7 +107,7 @@ class BackendContract:
     @pytest.mark.parametrize("axis", [(1,), (0,)], ids=["rows", "columns"])
     def test_bytes_are_those_of_every_other_backend(
         self,
-        process: BackendProcess,
+        backend_process: BackendProcess,
         backend_processes: Callable[[str], BackendProcess],
         dtype: str,
         axis: tuple[int, ...],
@@ -119,40 +119,40 @@ class BackendContract:
                     rows_of_all_sizes(numpy_dtype(dtype), 600, dim),
                 ]
             )
-            content = process.run(rows, axis=axis)[0].tobytes()
+            content = backend_process.run(rows, axis=axis)[0].tobytes()
             for name in BACKENDS.keys() - {self.name}:
                 assert backend_processes(name).run(rows, axis=axis)[0].tobytes() == content
 
     @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
-    def test_batch_size_changes_no_bit(self, process: BackendProcess, dtype: str) -> None:
+    def test_batch_size_changes_no_bit(self, backend_process: BackendProcess, dtype: str) -> None:
         rows = np.concatenate(
             [ordinary_rows(dtype, seed=2), rows_of_all_sizes(numpy_dtype(dtype), 300, 50)]
         )
-        whole = process.run(rows)[0].tobytes()
+        whole = backend_process.run(rows)[0].tobytes()
         for batch_size in (7, 1000):
-            assert process.run(rows, batch_size=batch_size)[0].tobytes() == whole
-        assert whole.startswith(process.run(rows[:40], batch_size=1)[0].tobytes())
+            assert backend_process.run(rows, batch_size=batch_size)[0].tobytes() == whole
+        assert whole.startswith(backend_process.run(rows[:40], batch_size=1)[0].tobytes())
 
-    def test_sums_across_batches_scale_each_batch(self, process: BackendProcess) -> None:
+    def test_sums_across_batches_scale_each_batch(self, backend_process: BackendProcess) -> None:
         rows = ordinary_rows("float32", (60, 8))
         shares = [
-            process.call(compute, self.name, "sum", part, None, (0,))
+            backend_process.call(compute, self.name, "sum", part, None, (0,))
             for part in np.split(rows, [30])
         ]
         sums = sum(high + low for high, low in shares)
         parts = [
-            process.call(compute, self.name, "scale", part, sums, (0,))[0]
+            backend_process.call(compute, self.name, "scale", part, sums, (0,))[0]
             for part in np.split(rows, [30])
         ]
         assert worst_ulp(np.concatenate(parts).T, rows.T) <= 0.501
 
-    def test_devices_have_names_and_refusals(self, process: BackendProcess) -> None:
-        assert process.call(device_of, self.name, "cpu") == "cpu"
-        assert process.call(device_of, self.name, "auto").startswith(("cpu", "gpu:"))
-        message = process.call(device_of, self.name, "tpu")
+    def test_devices_have_names_and_refusals(self, backend_process: BackendProcess) -> None:
+        assert backend_process.call(device_of, self.name, "cpu") == "cpu"
+        assert backend_process.call(device_of, self.name, "auto").startswith(("cpu", "gpu:"))
+        message = backend_process.call(device_of, self.name, "tpu")
         assert message == "`device` is 'tpu', expected auto, cpu, gpu or gpu:N"
         for device, beginning in self.refusals.items():
-            assert process.call(device_of, self.name, device).startswith(beginning)
+            assert backend_process.call(device_of, self.name, device).startswith(beginning)
 
     def test_forked_child_computes_in_a_process_of_its_own(self, tmp_path: Path) -> None:
         done = subprocess.run(

@@ -23,7 +23,7 @@ _EDGE_BYTES = 400
 """Where headers and footers are, most of the time."""
 
 
-def mutate(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def mutate(rng: random.Random, content: bytes, second: bytes) -> bytes:
     """Return ``content`` damaged once to three times, by the choices of ``rng``.
 
     Parameters
@@ -33,18 +33,18 @@ def mutate(rng: random.Random, content: bytes, other: bytes) -> bytes:
     """
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         if content[:4] == b"PK\x03\x04" and rng.random() < 0.5:
-            content = _inside_zip(rng, content, other)
+            content = _inside_zip(rng, content, second)
         else:
-            content = _damage(rng, content, other)
+            content = _damage(rng, content, second)
     return content
 
 
-def _damage(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _damage(rng: random.Random, content: bytes, second: bytes) -> bytes:
     mutator = rng.choices(_MUTATORS, _WEIGHTS)[0]
-    return mutator(rng, content, other) if content else other[: rng.randrange(64)]
+    return mutator(rng, content, second) if content else second[: rng.randrange(64)]
 
 
-def _inside_zip(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _inside_zip(rng: random.Random, content: bytes, second: bytes) -> bytes:
     """Damage a member and write the archive anew, so that its checksums are right."""
     stream = io.BytesIO()
     with contextlib.suppress(Exception):
@@ -57,10 +57,10 @@ def _inside_zip(rng: random.Random, content: bytes, other: bytes) -> bytes:
             for info in infos:
                 member = archive.read(info)
                 if info is chosen:
-                    member = _damage(rng, member, other)
+                    member = _damage(rng, member, second)
                 damaged.writestr(zipfile.ZipInfo(info.filename), member, info.compress_type)
         return stream.getvalue()
-    return _damage(rng, content, other)
+    return _damage(rng, content, second)
 
 
 def _position(rng: random.Random, content: bytes) -> int:
@@ -73,41 +73,41 @@ def _replaced(content: bytes, position: int, piece: bytes) -> bytes:
     return (content[:position] + piece + content[position + len(piece) :])[: len(content)]
 
 
-def _flip(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _flip(rng: random.Random, content: bytes, second: bytes) -> bytes:
     position = _position(rng, content)
     return _replaced(content, position, bytes([content[position] ^ 1 << rng.randrange(8)]))
 
 
-def _overwrite(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _overwrite(rng: random.Random, content: bytes, second: bytes) -> bytes:
     count = rng.choice((1, 1, 2, 4, 8, 32))
     piece = rng.choice((bytes(rng.choices(_BYTES, k=count)), bytes(count), b"\xff" * count))
     return _replaced(content, _position(rng, content), piece)
 
 
-def _truncate(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _truncate(rng: random.Random, content: bytes, second: bytes) -> bytes:
     cut = rng.choice((rng.randrange(len(content)), max(0, len(content) - rng.randrange(1, 64))))
     return content[:cut]
 
 
-def _insert(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _insert(rng: random.Random, content: bytes, second: bytes) -> bytes:
     position, count = _position(rng, content), rng.choice((1, 2, 4, 8, 64))
     piece = rng.choice((bytes(count), rng.randbytes(count), content[position : position + count]))
     return content[:position] + piece + content[position:]
 
 
-def _delete(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _delete(rng: random.Random, content: bytes, second: bytes) -> bytes:
     position = _position(rng, content)
     return content[:position] + content[position + rng.choice((1, 2, 4, 8, 64)) :]
 
 
-def _splice(rng: random.Random, content: bytes, other: bytes) -> bytes:
-    begin, length = rng.randrange(len(other)), rng.choice((4, 16, 64, 512))
-    piece = other[begin : begin + length]
-    end = content[: _position(rng, content)] + other[begin:]
+def _splice(rng: random.Random, content: bytes, second: bytes) -> bytes:
+    begin, length = rng.randrange(len(second)), rng.choice((4, 16, 64, 512))
+    piece = second[begin : begin + length]
+    end = content[: _position(rng, content)] + second[begin:]
     return rng.choice((_replaced(content, _position(rng, content), piece), end, content + piece))
 
 
-def _edit_integer(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _edit_integer(rng: random.Random, content: bytes, second: bytes) -> bytes:
     """Overwrite what may be a length, with one near it or with a telling one."""
     size = rng.choice((1, 2, 4, 4, 8, 8))
     position = _position(rng, content) // rng.choice((1, size)) * rng.choice((1, size))
@@ -119,17 +119,17 @@ def _edit_integer(rng: random.Random, content: bytes, other: bytes) -> bytes:
     return _replaced(content, position, value.to_bytes(size, order))
 
 
-def _edit_number(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _edit_number(rng: random.Random, content: bytes, second: bytes) -> bytes:
     """Put another number where one is written in digits, as in npy headers and JSON."""
-    found = list(re.finditer(rb"\d+", content[:_EDGE_BYTES]))
-    if not found:
-        return _edit_integer(rng, content, other)
-    match = rng.choice(found)
+    result = list(re.finditer(rb"\d+", content[:_EDGE_BYTES]))
+    if not result:
+        return _edit_integer(rng, content, second)
+    match = rng.choice(result)
     number = rng.choice((*_INTEGERS, int(match[0]) + 1, int(match[0]) * 2))
     return content[: match.start()] + str(number).encode() + content[match.end() :]
 
 
-def _put_float(rng: random.Random, content: bytes, other: bytes) -> bytes:
+def _put_float(rng: random.Random, content: bytes, second: bytes) -> bytes:
     """Put a number in that is not an ordinary one, where rows may be."""
     value = rng.choice((float("nan"), float("inf"), 0.0, -0.0, 1e-45, 3e38, 1e-30))
     code = rng.choice(["<f", ">f", "<d"])

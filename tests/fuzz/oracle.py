@@ -30,13 +30,13 @@ def problem(before: Parts, after: Parts, report: Report, nonfinite: str) -> str:
     if not taken:
         return f"{_names(dict.fromkeys(names))} is not what the library finds"
     for name, part in before.items():
-        found = after[name]
+        actual = after[name]
         if name in taken and isinstance(part, Unreadable):
             return f"'{name}' was normalized, and its library can't read it"
         if name in taken and not isinstance(part, np.ndarray):
-            wrong = rows_problem(part, found, nonfinite)
+            wrong = rows_problem(part, actual, nonfinite)
         else:
-            wrong = "" if _same(part, found) or _may_differ(name, report) else "was changed"
+            wrong = "" if _same(part, actual) or _may_differ(name, report) else "was changed"
         if wrong:
             return f"'{name}' {wrong}"
     return ""
@@ -64,35 +64,35 @@ def rows_problem(before: Any, after: Any, nonfinite: str) -> str:
         return f"is {type(before).__name__} before and {type(after).__name__} after, not rows"
     if len(before.rows) != len(after.rows):
         return f"has {len(after.rows)} rows, expected {len(before.rows)}"
-    for number, (row, found) in enumerate(zip(before.rows, after.rows, strict=True)):
-        wrong = _row_problem(row, found, nonfinite)
+    for number, (row, actual) in enumerate(zip(before.rows, after.rows, strict=True)):
+        wrong = _row_problem(row, actual, nonfinite)
         if wrong:
-            return f"row {number} {wrong}: {row} became {found}"
+            return f"row {number} {wrong}: {row} became {actual}"
     return ""
 
 
-def _row_problem(row: Array | None, found: Array | None, nonfinite: str) -> str:
-    if row is None or found is None:
-        return "" if row is found else "is null on one side"
-    if row.shape != found.shape:
-        return f"has shape {found.shape}, expected {row.shape}"
+def _row_problem(row: Array | None, actual: Array | None, nonfinite: str) -> str:
+    if row is None or actual is None:
+        return "" if row is actual else "is null on one side"
+    if row.shape != actual.shape:
+        return f"has shape {actual.shape}, expected {row.shape}"
     if not np.isfinite(row.astype(float)).all():
-        expected = {"keep": row, "zero": np.zeros_like(found)}.get(nonfinite)
-        kept = expected is not None and _same(expected.astype(found.dtype), found)
+        expected = {"keep": row, "zero": np.zeros_like(actual)}.get(nonfinite)
+        kept = expected is not None and _same(expected.astype(actual.dtype), actual)
         return "" if kept else f"is not finite, and should be an error or under '{nonfinite}'"
-    if not np.isfinite(found.astype(float)).all():
+    if not np.isfinite(actual.astype(float)).all():
         return "is not finite now"
-    bound, negligible = _BOUNDS[found.dtype.itemsize]
+    bound, negligible = _BOUNDS[actual.dtype.itemsize]
     with np.errstate(all="ignore"):
-        error = worst_ulp(found[None], row[None], negligible=negligible) if row.size else 0.0
+        error = worst_ulp(actual[None], row[None], negligible=negligible) if row.size else 0.0
     return "" if error <= bound else f"is off by {error} units in the last place"
 
 
 def _named(parts: Parts, name: str) -> Any:
     """Return the array called ``name``; if none is, the only one, or the usual name's."""
-    found = [part for key, part in parts.items() if _is_taken(key, [name])]
+    actual = [part for key, part in parts.items() if _is_taken(key, [name])]
     rows = [part for part in parts.values() if isinstance(part, Rows)]
-    return found[0] if found else next(iter(rows), None)
+    return actual[0] if actual else next(iter(rows), None)
 
 
 def _joined(parts: Parts, names: list[str]) -> Parts:
@@ -119,7 +119,7 @@ def _is_taken(name: str, names: list[str]) -> bool:
     """Whether a part is one of the arrays that were normalized, whatever spelling it has."""
     bare = name.lstrip("/")
     return not re.search(r"\(\w+\)$", name) and any(
-        bare == each.lstrip("/") or (each and fnmatchcase(bare, each)) for each in names
+        bare == entry.lstrip("/") or (entry and fnmatchcase(bare, entry)) for entry in names
     )
 
 

@@ -125,30 +125,30 @@ def _walk(group: h5py.Group, prefix: str, parts: Parts, seen: dict[Any, str]) ->
         if not isinstance(link, h5py.HardLink):
             parts[path] = type(link).__name__, getattr(link, "path", "")
             continue
-        found = _attempt(lambda name=name: group[name])  # type: ignore[misc]
-        if isinstance(found, Unreadable):
-            parts[path] = found
-        elif found.id in seen:
-            parts[path] = "alias", seen[found.id]
+        result = _attempt(lambda name=name: group[name])  # type: ignore[misc]
+        if isinstance(result, Unreadable):
+            parts[path] = result
+        elif result.id in seen:
+            parts[path] = "alias", seen[result.id]
         else:
-            seen[found.id] = path
-            parts[f"{path}/(attributes)"] = _attempt(lambda found=found: _attributes(found))  # type: ignore[misc]
-            if isinstance(found, h5py.Group):
-                _walk(found, path, parts, seen)
+            seen[result.id] = path
+            parts[f"{path}/(attributes)"] = _attempt(lambda result=result: _attributes(result))  # type: ignore[misc]
+            if isinstance(result, h5py.Group):
+                _walk(result, path, parts, seen)
             else:
-                parts[path] = _attempt(lambda found=found: _dataset(found))  # type: ignore[misc]
-                parts[f"{path}/(layout)"] = _attempt(lambda found=found: _layout(found))  # type: ignore[misc]
+                parts[path] = _attempt(lambda result=result: _dataset(result))  # type: ignore[misc]
+                parts[f"{path}/(layout)"] = _attempt(lambda result=result: _layout(result))  # type: ignore[misc]
 
 
-def _attributes(found: Any) -> list[tuple[str, Any]]:
-    return [(name, _attempt(lambda name=name: found.attrs[name])) for name in found.attrs]  # type: ignore[misc]
+def _attributes(result: Any) -> list[tuple[str, Any]]:
+    return [(name, _attempt(lambda name=name: result.attrs[name])) for name in result.attrs]  # type: ignore[misc]
 
 
 def _dataset(dataset: Any) -> Any:
     if dataset.size is None or dataset.size > _MOST_VALUES:
         return Unreadable()
-    found = dataset[()]
-    return _numeric(found) if isinstance(found, np.ndarray) else found
+    result = dataset[()]
+    return _numeric(result) if isinstance(result, np.ndarray) else result
 
 
 def _layout(dataset: Any) -> Any:
@@ -161,7 +161,7 @@ def _layout(dataset: Any) -> Any:
 def _parquet(path: Path) -> Parts:
     with pq.ParquetFile(path) as file:
         metadata, schema = file.metadata, file.schema_arrow
-        groups = [metadata.row_group(each).num_rows for each in range(metadata.num_row_groups)]
+        groups = [metadata.row_group(entry).num_rows for entry in range(metadata.num_row_groups)]
         parts: Parts = {"(schema)": schema, "(metadata)": schema.metadata, "(groups)": groups}
         for name in schema.names:
             parts[name] = _attempt(lambda name=name: _column(file.read(columns=[name])[name]))  # type: ignore[misc]
@@ -188,25 +188,27 @@ def _column(column: Any) -> Any:
     column.validate(full=True)
     if column.nbytes > 8 * _MOST_VALUES or len(column) > _MOST_VALUES:
         return Unreadable()
-    kind = column.type
-    if pa.types.is_floating(kind):
-        dtype = np.dtype(kind.to_pandas_dtype())
-        values = np.array([np.nan if each is None else each for each in column.to_pylist()], dtype)
+    variant = column.type
+    if pa.types.is_floating(variant):
+        dtype = np.dtype(variant.to_pandas_dtype())
+        values = np.array(
+            [np.nan if entry is None else entry for entry in column.to_pylist()], dtype
+        )
         return Rows.of(values.reshape(-1, 1))
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    if not (is_list or pa.types.is_fixed_size_list(kind)) or not pa.types.is_floating(
-        kind.value_type
+    is_list = pa.types.is_list(variant) or pa.types.is_large_list(variant)
+    if not (is_list or pa.types.is_fixed_size_list(variant)) or not pa.types.is_floating(
+        variant.value_type
     ):
         return column
-    dtype = np.dtype(kind.value_type.to_pandas_dtype())
+    dtype = np.dtype(variant.value_type.to_pandas_dtype())
     return Rows([_vector(row, dtype) for row in column.to_pylist()], dtype)
 
 
 def _vector(row: list[float | None] | None, dtype: np.dtype[Any]) -> Array | None:
     """Return a row; one whose components are all null has no vector either."""
-    if row is None or (row and all(each is None for each in row)):
+    if row is None or (row and all(entry is None for entry in row)):
         return None
-    return np.array([np.nan if each is None else each for each in row], dtype)
+    return np.array([np.nan if entry is None else entry for entry in row], dtype)
 
 
 _READERS: dict[str, Callable[[Path], Parts]] = {

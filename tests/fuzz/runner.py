@@ -53,12 +53,12 @@ class Table:
     @property
     def offending(self) -> list[Outcome]:
         """What should not be."""
-        return [each for each in self.outcomes if not each.is_good]
+        return [entry for entry in self.outcomes if not entry.is_good]
 
     def __str__(self) -> str:
-        counts = Counter((each.format, each.outcome) for each in self.outcomes)
-        columns = sorted({each.outcome for each in self.outcomes}, key=_order)
-        formats = list(dict.fromkeys(each.format for each in self.outcomes))
+        counts = Counter((entry.format, entry.outcome) for entry in self.outcomes)
+        columns = sorted({entry.outcome for entry in self.outcomes}, key=_order)
+        formats = list(dict.fromkeys(entry.format for entry in self.outcomes))
         rows = [["", *columns, "all"]]
         for name in formats:
             numbers = [counts[name, column] for column in columns]
@@ -107,12 +107,12 @@ def _work(
             except queue.Empty:
                 return
             worker = worker or _Worker(seed, folder)
-            found, message = worker.outcome_of(index)
+            result, message = worker.outcome_of(index)
             if worker.is_gone:
                 worker.close()
                 worker = None
             tested = mutant(seed, index)
-            done.put(Outcome(index, tested.format, tested.seed.name, found, message))
+            done.put(Outcome(index, tested.format, tested.seed.name, result, message))
     finally:
         if worker is not None:
             worker.close()

@@ -143,11 +143,11 @@ def _created_hdf5(path: Path, libver: str) -> h5py.File:
     return h5py.File(h5f.create(bytes(path), h5f.ACC_TRUNC, creation, access))
 
 
-def _lists(kind: Any, nulls: bool = False) -> pa.Array:
-    values: list[Any] = _rows(kind.value_type.to_pandas_dtype()).tolist()
+def _lists(variant: Any, nulls: bool = False) -> pa.Array:
+    values: list[Any] = _rows(variant.value_type.to_pandas_dtype()).tolist()
     if nulls:
         values[3] = values[19] = None
-    return pa.array(values, kind)
+    return pa.array(values, variant)
 
 
 def _table(column: Any) -> pa.Table:

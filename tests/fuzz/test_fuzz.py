@@ -26,7 +26,7 @@ def test_a_few_hundred_mutants() -> None:
     """As ``python -m tests.fuzz --seed 2 --count 200``."""
     table = Table(list(try_mutants(2, range(200))))
     _assert_good(2, table)
-    assert {each.outcome for each in table.outcomes} >= {"unit", "refused"}
+    assert {entry.outcome for entry in table.outcomes} >= {"unit", "refused"}
 
 
 @pytest.mark.slow
@@ -40,8 +40,9 @@ def test_an_hour_of_mutants() -> None:
 
 def _assert_good(seed: int, table: Table) -> None:
     lines = [
-        f"python -m tests.fuzz --seed {seed} --mutant {each.index}: {each.outcome}: {each.message}"
-        for each in table.offending
+        f"python -m tests.fuzz --seed {seed} --mutant {entry.index}: "
+        f"{entry.outcome}: {entry.message}"
+        for entry in table.offending
     ]
     assert not lines, "\n".join([*lines, str(table)])
 
@@ -52,7 +53,7 @@ def test_good_files_are_normalized(tmp_path: Path) -> None:
         seed.name: Trial(_unharmed(seed), tmp_path, lambda stage: None).outcome()
         for seed in seeds()
     }
-    assert not {name: found for name, found in outcomes.items() if found[0] != "unit"}
+    assert not {name: result for name, result in outcomes.items() if result[0] != "unit"}
 
 
 def _unharmed(seed: Any) -> Mutant:
@@ -104,9 +105,9 @@ def _report() -> Report:
 def test_the_oracle_sees_what_is_wrong(
     before: Parts, after: Parts, policy: str, expected: str
 ) -> None:
-    found = oracle.problem(before, after, _report(), policy)
-    assert expected in found
-    assert bool(expected) is bool(found)
+    result = oracle.problem(before, after, _report(), policy)
+    assert expected in result
+    assert bool(expected) is bool(result)
 
 
 def test_the_table_counts_by_format() -> None:
@@ -117,4 +118,4 @@ def test_the_table_counts_by_format() -> None:
         " npy     3           0    3",
         "HDF5     0           1    1",
     ]
-    assert [each.index for each in table.offending] == [3]
+    assert [entry.index for entry in table.offending] == [3]

@@ -100,8 +100,10 @@ class Trial:
         for name, work in self._others(report):
             if outcome[0] in GOOD:
                 self._stage(name)
-                _, found = self._attempt(work, str(self._source))
-                outcome = outcome if found[0] in ("", *GOOD) else (found[0], f"{name}: {found[1]}")
+                _, actual = self._attempt(work, str(self._source))
+                outcome = (
+                    outcome if actual[0] in ("", *GOOD) else (actual[0], f"{name}: {actual[1]}")
+                )
         return outcome
 
     @property
@@ -131,10 +133,10 @@ class Trial:
     def _check_result(self, report: Report) -> None:
         """Check what was written, which is unit unless the report says otherwise."""
         names = () if self._mutant.way.startswith(".") else self._check_options().select
-        found = check([self._destination], CheckOptions(select=names))
-        is_unit = not any(each.counts.floored or each.counts.nonfinite for each in report.arrays)
-        if is_unit and found.exit_code:
-            raise AssertionError(f"check says of the result: {found.verdict}")
+        actual = check([self._destination], CheckOptions(select=names))
+        is_unit = not any(entry.counts.floored or entry.counts.nonfinite for entry in report.arrays)
+        if is_unit and actual.exit_code:
+            raise AssertionError(f"check says of the result: {actual.verdict}")
 
     def _attempt(self, work: Callable[[], Any], label: str) -> tuple[Any, tuple[str, str]]:
         """Return what ``work`` returns, and the outcome if it raises."""

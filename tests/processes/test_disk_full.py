@@ -230,5 +230,5 @@ def test_what_counts_as_a_full_disk() -> None:
 
     assert is_disk_full(OSError(errno.ENOSPC, "no room"))
     assert is_disk_full(caused(caused(OSError(errno.EDQUOT, "quota"))))
-    for other in (None, ValueError(), OSError(errno.EFBIG, ""), caused(PermissionError(13, ""))):
-        assert not is_disk_full(other)
+    for another in (None, ValueError(), OSError(errno.EFBIG, ""), caused(PermissionError(13, ""))):
+        assert not is_disk_full(another)

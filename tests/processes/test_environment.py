@@ -54,7 +54,7 @@ def _under(names: tuple[str, ...], rows: Array, folder: str) -> dict[str, bytes]
         bad = rows.copy()
         bad[7, 1], bad[8, 2] = np.nan, np.inf
         kept = l2cli.normalize(bad, nonfinite="keep")
-        found = {
+        actual = {
             "kept": (kept[[7, 8]].tobytes() == bad[[7, 8]].tobytes()),
             "normalize": l2cli.normalize(rows),
             "axis 0": l2cli.normalize(rows.T.copy(), 0).T,
@@ -64,7 +64,7 @@ def _under(names: tuple[str, ...], rows: Array, folder: str) -> dict[str, bytes]
             "model": l2cli.build_model((rows.shape[1],))(tensor),
         }
         if "jax_disable_jit" not in names:
-            found["jit"] = jax.jit(l2cli.l2_normalize)(tensor)
+            actual["jit"] = jax.jit(l2cli.l2_normalize)(tensor)
         l2cli.export_model(f"{folder}/{names[0]}.stablehlo", (3,))
         assert {name: getattr(jax.config, name) for name in names} == {
             name: SETTINGS[name][1] for name in names
@@ -72,8 +72,8 @@ def _under(names: tuple[str, ...], rows: Array, folder: str) -> dict[str, bytes]
     finally:
         for name in names:
             jax.config.update(name, SETTINGS[name][0])
-    assert found.pop("kept")
-    return {name: np.asarray(result).tobytes() for name, result in found.items()}
+    assert actual.pop("kept")
+    return {name: np.asarray(result).tobytes() for name, result in actual.items()}
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_a_users_settings_of_jax_change_no_bit_and_stay(
 ) -> None:
     rows = _rows(20 + (9 if len(names) > 1 else list(SETTINGS).index(names[0])))
     with_floor = true_quotient(rows).astype("f4").tobytes()
-    found = jax_process.call(_under, names, rows, str(tmp_path))
-    assert {name for name, content in found.items() if content != with_floor} == set()
+    actual = jax_process.call(_under, names, rows, str(tmp_path))
+    assert {name for name, content in actual.items() if content != with_floor} == set()
 
 
 def test_the_command_minds_no_setting_of_the_environment(tmp_path: Path) -> None:
@@ -135,13 +135,13 @@ def test_a_setting_that_cannot_be_met_is_named(
 
 
 def _told(calls: dict[str, Callable[[], Any]]) -> dict[str, str]:
-    found = {}
+    actual = {}
     for name, call in calls.items():
         try:
-            found[name] = f"no error, but {call()}"
+            actual[name] = f"no error, but {call()}"
         except Exception as exc:
-            found[name] = f"{type(exc).__name__}: {exc}"
-    return found
+            actual[name] = f"{type(exc).__name__}: {exc}"
+    return actual
 
 
 def _other_tensors_of_tensorflow() -> dict[str, str]:
@@ -176,14 +176,14 @@ def _other_tensors_of_tensorflow() -> dict[str, str]:
 def test_tensors_that_are_not_dense_are_refused_by_name(
     tensorflow_process: BackendProcess,
 ) -> None:
-    found = tensorflow_process.call(_other_tensors_of_tensorflow)
+    actual = tensorflow_process.call(_other_tensors_of_tensorflow)
     for name in ("ragged", "ragged, in a layer"):
-        assert "`x` is sparse or ragged (RaggedTensor), expected a dense tensor" in found[name]
-        assert "use x.to_tensor(); the zeros that it appends" in found[name]
+        assert "`x` is sparse or ragged (RaggedTensor), expected a dense tensor" in actual[name]
+        assert "use x.to_tensor(); the zeros that it appends" in actual[name]
     for name in ("sparse", "sparse, in a layer", "sparse, symbolic"):
-        assert "Tensor), expected a dense tensor; use tf.sparse.to_dense(x)" in found[name], name
+        assert "Tensor), expected a dense tensor; use tf.sparse.to_dense(x)" in actual[name], name
     for name in ("unknown", "unknown, in a layer"):
-        assert "the rank of `x` is not known, and `axis` counts its axes" in found[name]
+        assert "the rank of `x` is not known, and `axis` counts its axes" in actual[name]
 
 
 def _sparse_of_jax_and_scipy() -> dict[str, str]:

@@ -115,9 +115,9 @@ def test_parquet_leaves_as_another_format(to: str) -> None:
         result = np.load(io.BytesIO(done.stdout))
         assert b"left out, as npy has no place for it: 'id'" in done.stderr
     else:
-        found = pa.ipc.open_stream(done.stdout).read_all()
-        assert found["id"].to_pylist() == list(range(60))
-        result = stacked(found["emb"])
+        actual = pa.ipc.open_stream(done.stdout).read_all()
+        assert actual["id"].to_pylist() == list(range(60))
+        result = stacked(actual["emb"])
     assert worst_ulp(result, ROWS) <= 0.501
 
 
@@ -172,9 +172,9 @@ def test_arrow_leaves_before_all_of_it_came() -> None:
     content = arrow(batch_rows=20)
     half = len(content) * 3 // 4
     result = _first_bytes_before_the_last(content, half, len(content) // 2)
-    found = pa.ipc.open_stream(result).read_all()
-    assert found["id"].to_pylist() == list(range(60))
-    assert worst_ulp(stacked(found["emb"]), ROWS) <= 0.501
+    actual = pa.ipc.open_stream(result).read_all()
+    assert actual["id"].to_pylist() == list(range(60))
+    assert worst_ulp(stacked(actual["emb"]), ROWS) <= 0.501
 
 
 @pytest.mark.parametrize("make", [lambda: npy(ROWS), arrow, parquet])

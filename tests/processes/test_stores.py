@@ -119,8 +119,8 @@ def test_what_might_crash_is_done_in_a_worker_whatever_its_name(
     np.save(open_, np.ones((3, 4), "f4"))
     bad.write_text("bad")
     tasks = [_task(path) for path in (hidden, open_, bad)]
-    found = {task.name: report.status for task, report in InProcess().run(tasks, _ignore)}
-    assert found == {"hidden.bin": "done", "open.npy": "done", "bad.npy": "failed"}
+    result = {task.name: report.status for task, report in InProcess().run(tasks, _ignore)}
+    assert result == {"hidden.bin": "done", "open.npy": "done", "bad.npy": "failed"}
     assert here == ["open.npy", "bad.npy"]
     with h5py.File(tmp_path / "out-hidden.bin") as file:
         np.testing.assert_array_equal(file["emb"][:], np.full((3, 4), 0.5))

@@ -64,11 +64,11 @@ def test_a_named_pipe_is_a_source(tmp_path: Path, fifo: Path) -> None:
 
 def test_a_named_pipe_is_a_destination(tmp_path: Path, fifo: Path) -> None:
     np.save(tmp_path / "x.npy", ROWS)
-    found: list[bytes] = []
-    reading = _beside(lambda: found.append(fifo.read_bytes()))
+    result: list[bytes] = []
+    reading = _beside(lambda: result.append(fifo.read_bytes()))
     normalize_file(tmp_path / "x.npy", fifo)
     reading.join()
-    assert worst_ulp(np.load(io.BytesIO(found[0])), ROWS) <= 0.501
+    assert worst_ulp(np.load(io.BytesIO(result[0])), ROWS) <= 0.501
     assert fifo.is_fifo()
 
 
@@ -76,11 +76,11 @@ def test_the_suffix_of_a_named_pipe_converts(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", ROWS)
     target = tmp_path / "y.parquet"
     os.mkfifo(target)
-    found: list[bytes] = []
-    reading = _beside(lambda: found.append(target.read_bytes()))
+    result: list[bytes] = []
+    reading = _beside(lambda: result.append(target.read_bytes()))
     normalize_file(tmp_path / "x.npy", target)
     reading.join()
-    after = pq.read_table(io.BytesIO(found[0]))
+    after = pq.read_table(io.BytesIO(result[0]))
     assert worst_ulp(np.stack(after["embedding"].to_numpy()), ROWS) <= 0.501
 
 

@@ -50,12 +50,12 @@ def l2norm_anew(*arguments: str | Path, cwd: Path | None = None, **environ: str)
 
 def children(pid: int) -> list[int]:
     """Return the processes that process ``pid`` started and that live."""
-    found = []
+    result = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[1]) == pid and fields[0] != "Z":
-            found.append(int(status.parent.name))
-    return found
+            result.append(int(status.parent.name))
+    return result

@@ -42,5 +42,5 @@ def messages(path: Path, name: str) -> Iterator[tuple[int, int]]:
 
 def patch_message(path: Path, name: str, message: int, raw: bytes, offset: int = 0) -> None:
     """Overwrite the content of the first message of a type, from ``offset`` on."""
-    position = next(start for found, start in messages(path, name) if found == message)
+    position = next(start for result, start in messages(path, name) if result == message)
     patch(path, position + offset, raw)

@@ -102,29 +102,29 @@ def test_every_part_has_a_line(folder: str) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_downward(path: Path) -> None:
-    own = path.relative_to(PACKAGE).with_suffix("").parts
+    module = path.relative_to(PACKAGE).with_suffix("").parts
     for folder in LAYERS:
         prefix = folder.split() if folder else []
-        if list(own[: len(prefix)]) != prefix or (
-            own[-1] == "__init__" and len(own) == len(prefix) + 1
+        if list(module[: len(prefix)]) != prefix or (
+            module[-1] == "__init__" and len(module) == len(prefix) + 1
         ):
             continue
         lines = {part: number for number, line in enumerate(_parts(folder)) for part in line}
-        here = own[len(prefix)]
+        here = module[len(prefix)]
         for name in _imports(path):
             target = name.split(".")
             inside = target[: 1 + len(prefix)] == ["l2cli", *prefix]
             part = target[1 + len(prefix)] if inside and len(target) > 1 + len(prefix) else here
             if part in lines and part != here:
-                assert lines[part] > lines[here], f"{'.'.join(own)} imports {name}"
+                assert lines[part] > lines[here], f"{'.'.join(module)} imports {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_library_has_one_owner(path: Path) -> None:
-    own = path.relative_to(PACKAGE).as_posix()
+    module = path.relative_to(PACKAGE).as_posix()
     for name in _imports(path):
         owners = OWNERS.get(name.partition(".")[0])
-        assert owners is None or any(own.startswith(f"{owner}/") for owner in owners), name
+        assert owners is None or any(module.startswith(f"{owner}/") for owner in owners), name
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

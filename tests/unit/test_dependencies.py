@@ -26,26 +26,26 @@ OPTIONAL = {"matplotlib": "plot", "hdf5plugin": "dev"}
 
 
 def _names(requirements: list[str]) -> set[str]:
-    return {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in requirements}
+    return {re.split(r"[^\w-]", entry)[0].replace("-", "_") for entry in requirements}
 
 
 def _imported() -> set[str]:
     """Return the dotted name of all that the package imports, wherever that stands."""
-    found: set[str] = set()
+    result: set[str] = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
+                result |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+                result |= {f"{node.module}.{alias.name}" for alias in node.names}
             elif isinstance(node, ast.Call) and node.args:
                 name = ast.unparse(node.func).rpartition(".")[2]
                 argument = node.args[0]
                 if name in {"import_module", "_import", "import_library"} and isinstance(
                     argument, ast.Constant
                 ):
-                    found.add(str(argument.value))
-    return found
+                    result.add(str(argument.value))
+    return result
 
 
 def test_all_that_is_imported_is_declared_and_nothing_else() -> None:

@@ -151,8 +151,8 @@ def test_an_array_gets_the_bytes_of_the_command(backend: BackendProcess, dtype: 
     before = rows.tobytes()
     for options in ({}, {"epsilon": 0.0}, {"axis": 0}, {"dtype": "float32"}):
         axis = options.get("axis", -1)
-        wishes = {**options, "axis": (axis,)}
-        expected = backend.run(rows, **wishes)[0]
+        requested = {**options, "axis": (axis,)}
+        expected = backend.run(rows, **requested)[0]
         result = backend.call(_normalize, rows, options)
         assert result.dtype == expected.dtype
         assert result.tobytes() == expected.tobytes()

@@ -40,9 +40,9 @@ def _parameters(name: str) -> dict[str, str]:
         if line and not line.startswith(" ") and (match := _ENTRY.match(line))
     ]
     return {
-        each.strip().lstrip("*"): match[2] or ""
+        entry.strip().lstrip("*"): match[2] or ""
         for match in entries
-        for each in match[1].split(",")
+        for entry in match[1].split(",")
     }
 
 

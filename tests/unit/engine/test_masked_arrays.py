@@ -119,7 +119,7 @@ def test_what_is_no_array_of_numbers_is_one_clear_error(array: Any) -> None:
         l2cli.normalize(array)
 
 
-def test_other_kinds_of_arrays_become_plain_ones() -> None:
+def test_other_types_of_arrays_become_plain_ones() -> None:
     class Subclass(np.ndarray):
         pass
 

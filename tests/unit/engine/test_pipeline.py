@@ -147,9 +147,9 @@ def test_only_so_much_is_held_at_once(num_bytes: int, most: int) -> None:
             taken += 1
             yield batch
 
-    held = []
-    stream(batches(), _double, lambda batch: held.append(taken - batch.start))
-    assert max(held) <= most
+    content = []
+    stream(batches(), _double, lambda batch: content.append(taken - batch.start))
+    assert max(content) <= most
 
 
 def test_reading_ahead_ends_where_nobody_wants_more() -> None:

@@ -129,8 +129,8 @@ def test_a_store_says_it_once_and_again_when_it_is_run_again(tmp_path: Path) -> 
         assert report.shards[status] == 3
         assert report.notes == report.warnings == [f"0.npy and 1 more: {NOTE}"]
     lines = (tmp_path / "store.normalized" / ".l2norm.jsonl").read_text().splitlines()
-    records = [each for each in map(json.loads, lines) if "shard" in each]
-    assert {each["shard"]: each["num_short"] for each in records} == {
+    records = [entry for entry in map(json.loads, lines) if "shard" in entry]
+    assert {entry["shard"]: entry["num_short"] for entry in records} == {
         "0.npy": 60,
         "1.npy": 0,
         "2.npy": 40,

@@ -60,7 +60,7 @@ def _source(folder: Path, suffix: str) -> Path:
         (FormatError("the file is encrypted"), "^x: the file is encrypted$"),
         (FormatError("x is encrypted"), "^x is encrypted$"),
     ],
-    ids=lambda each: type(each).__name__,
+    ids=lambda entry: type(entry).__name__,
 )
 def test_what_a_library_raises_is_the_sources(raised: Exception, message: str) -> None:
     with pytest.raises(FormatError, match=message) as caught, reading("x"):
@@ -83,7 +83,7 @@ def test_what_the_system_refuses_is_told_from_damage() -> None:
         OptionError("no"),
         DestinationError("disk full"),
     ],
-    ids=lambda each: type(each).__name__,
+    ids=lambda entry: type(entry).__name__,
 )
 def test_what_is_not_the_sources_fault_passes(raised: BaseException) -> None:
     with pytest.raises(type(raised)) as caught, reading("x"):
@@ -98,10 +98,10 @@ def test_every_reader_names_its_source(
 ) -> None:
     """Whatever it raises, in every command, and nothing is left."""
     source = _source(tmp_path, suffix)
-    kind = by_suffix(source)
-    assert kind is not None
-    with open_reader(source, kind, DEFAULT_OPENING) as reader:
-        owner = next(each for each in type(reader).__mro__ if method in vars(each))
+    variant = by_suffix(source)
+    assert variant is not None
+    with open_reader(source, variant, DEFAULT_OPENING) as reader:
+        owner = next(entry for entry in type(reader).__mro__ if method in vars(entry))
 
     def fail(*arguments: Any, **named: Any) -> Any:
         raise IndexError("index 7 is out of bounds")

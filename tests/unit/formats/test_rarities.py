@@ -78,10 +78,10 @@ def _parquet(path: Path, column: Any, **options: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", [pa.list_view, pa.large_list_view])
-def test_list_views_are_lists(tmp_path: Path, kind: Any) -> None:
+@pytest.mark.parametrize("variant", [pa.list_view, pa.large_list_view])
+def test_list_views_are_lists(tmp_path: Path, variant: Any) -> None:
     lists = [*ROWS.tolist(), None]
-    source = _parquet(tmp_path / "x.parquet", pa.array(lists, kind(pa.float32())))
+    source = _parquet(tmp_path / "x.parquet", pa.array(lists, variant(pa.float32())))
     after = pq.read_table(double(source, "emb"))
     assert after.schema.equals(pq.read_schema(source), check_metadata=True)
     assert after["emb"].to_pylist() == [*(ROWS * 2).tolist(), None]
@@ -94,9 +94,9 @@ def test_tensors_have_the_axes_of_their_type(tmp_path: Path) -> None:
     normalize_file(source, tmp_path / "y.parquet")
     after = pq.read_table(tmp_path / "y.parquet")
     assert after.schema.equals(pq.read_schema(source), check_metadata=True)
-    found = after["emb"].combine_chunks().to_numpy_ndarray()
+    result = after["emb"].combine_chunks().to_numpy_ndarray()
     expected = tensors / np.linalg.norm(tensors.astype(float), axis=2, keepdims=True)
-    np.testing.assert_allclose(found, expected, rtol=1e-7)
+    np.testing.assert_allclose(result, expected, rtol=1e-7)
 
 
 def test_a_row_too_short_to_truncate_is_named(tmp_path: Path) -> None:

@@ -40,16 +40,16 @@ def _save(path: Path, word: str) -> Path:
     return path
 
 
-PAIRS = [(word, other) for word in SUFFIXES for other in SUFFIXES if word != other]
+PAIRS = [(word, another) for word in SUFFIXES for another in SUFFIXES if word != another]
 
 
-@pytest.mark.parametrize(("word", "other"), PAIRS)
+@pytest.mark.parametrize(("word", "another"), PAIRS)
 def test_a_source_named_like_another_format_is_refused(
-    tmp_path: Path, word: str, other: str
+    tmp_path: Path, word: str, another: str
 ) -> None:
-    source = _save(tmp_path / f"x{SUFFIXES[other]}", word)
+    source = _save(tmp_path / f"x{SUFFIXES[another]}", word)
     right = f"{word}|{NAMES[word]}"
-    what = rf"is ({right}).* inside, but named like {NAMES[other]}"
+    what = rf"is ({right}).* inside, but named like {NAMES[another]}"
     with pytest.raises(OptionError, match=what) as caught:
         resolve(source)
     target = str(caught.value).partition("name the result: `destination='")[2].removesuffix("'`")
@@ -61,12 +61,12 @@ def test_a_source_named_like_another_format_is_refused(
     assert resolve(Path(old).rename(new), files=FileOptions(in_place=True)).file_format.name == word
 
 
-@pytest.mark.parametrize(("word", "other"), PAIRS)
+@pytest.mark.parametrize(("word", "another"), PAIRS)
 def test_the_format_that_was_asked_for_names_the_result(
-    tmp_path: Path, word: str, other: str
+    tmp_path: Path, word: str, another: str
 ) -> None:
-    source = _save(tmp_path / f"x{SUFFIXES[other]}", word)
-    for asked in (word, other):
+    source = _save(tmp_path / f"x{SUFFIXES[another]}", word)
+    for asked in (word, another):
         resolution = resolve(source, files=FileOptions(destination_format=asked))
         assert resolution.destination.label == str(tmp_path / f"x.normalized{SUFFIXES[asked]}")
         assert resolution.file_format.name == asked

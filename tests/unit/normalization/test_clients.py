@@ -23,15 +23,15 @@ Array = np.ndarray[Any, Any]
 def _search(vectors: Array, queries: Array, num_neighbors: int) -> Array:
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
-    found: Array = index.search(queries, num_neighbors)[1]
-    return found
+    result: Array = index.search(queries, num_neighbors)[1]
+    return result
 
 
-def _same_up_to_ties(found: Array, expected: Array, cosines: Array) -> bool:
+def _same_up_to_ties(result: Array, expected: Array, cosines: Array) -> bool:
     """Whether two rankings agree, but where float32 can't tell two cosines apart."""
-    ours = np.take_along_axis(cosines, found, axis=1)
+    ours = np.take_along_axis(cosines, result, axis=1)
     theirs = np.take_along_axis(cosines, expected, axis=1)
-    return bool(np.abs(ours - theirs).max() <= 1e-6) and bool((found == expected).mean() >= 0.999)
+    return bool(np.abs(ours - theirs).max() <= 1e-6) and bool((result == expected).mean() >= 0.999)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
@@ -53,6 +53,6 @@ def test_the_neighbors_of_an_ann_benchmarks_file_are_found_again(tmp_path: Path)
     normalize_file(source, tmp_path / "x.hdf5")
     with h5py.File(source) as raw, h5py.File(tmp_path / "x.hdf5") as unit:
         expected = raw["neighbors"][:]
-        found = _search(unit["train"][:], unit["test"][:], expected.shape[1])
+        result = _search(unit["train"][:], unit["test"][:], expected.shape[1])
         cosines = cosine_similarity(raw["test"][:].astype("f8"), raw["train"][:].astype("f8"))
-        assert _same_up_to_ties(found, expected, cosines)
+        assert _same_up_to_ties(result, expected, cosines)

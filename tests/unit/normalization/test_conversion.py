@@ -77,14 +77,14 @@ def _load_arrow(path: Path) -> Any:
 def test_every_format_becomes_every_other(tmp_path: Path, before: str, after: str) -> None:
     source, destination = save(tmp_path / f"x.{before}"), tmp_path / f"y.{after}"
     report = normalize_file(source, destination, NormalizeOptions(batch_size=7))
-    found = load(destination)
-    assert worst_ulp(found["embedding"].astype("f4"), ROWS) <= 0.501
+    actual = load(destination)
+    assert worst_ulp(actual["embedding"].astype("f4"), ROWS) <= 0.501
     assert report.arrays[0].counts.num_rows == 40
     if before != after:
-        assert found["embedding"].dtype == np.dtype("<f4")
-    assert set(found) - {"embedding"} == _names_that_stay(before, after)
-    if "id" in found:
-        np.testing.assert_array_equal(found["id"], IDS)
+        assert actual["embedding"].dtype == np.dtype("<f4")
+    assert set(actual) - {"embedding"} == _names_that_stay(before, after)
+    if "id" in actual:
+        np.testing.assert_array_equal(actual["id"], IDS)
 
 
 def _names_that_stay(before: str, after: str) -> set[str]:
@@ -107,12 +107,12 @@ def test_a_table_becomes_the_other_whole(tmp_path: Path, before: str, after: str
     destination = tmp_path / f"y.{after}"
     options = NormalizeOptions(nonfinite="keep")
     report = normalize_file(source, destination, options)
-    found = pq.read_table(destination) if after == "parquet" else _load_arrow(destination)
-    assert found.drop(["embedding"]).equals(table(rows).drop(["embedding"]))
-    assert found.schema.equals(table().schema)
-    assert found.schema.metadata == table().schema.metadata
+    actual = pq.read_table(destination) if after == "parquet" else _load_arrow(destination)
+    assert actual.drop(["embedding"]).equals(table(rows).drop(["embedding"]))
+    assert actual.schema.equals(table().schema)
+    assert actual.schema.metadata == table().schema.metadata
     expected = [np.float32(x).item() for x in (0.6, 0.8)]
-    assert found["embedding"].to_pylist()[:5] == [expected, None, [], [1.0], [0.0, 0.0]]
+    assert actual["embedding"].to_pylist()[:5] == [expected, None, [], [1.0], [0.0, 0.0]]
     assert not [note for note in report.notes if "left out" in note]
 
 
@@ -158,9 +158,9 @@ def test_rows_that_arrays_lack_are_refused(tmp_path: Path, before: str, after: s
 
 def test_npy_becomes_a_column_of_lists_of_one_length(tmp_path: Path) -> None:
     normalize_file(save(tmp_path / "x.npy"), tmp_path / "y.parquet")
-    found = pq.ParquetFile(tmp_path / "y.parquet")
-    assert found.schema_arrow.field("embedding").type == pa.list_(pa.float32(), 6)
-    assert found.metadata.num_row_groups == 1
+    actual = pq.ParquetFile(tmp_path / "y.parquet")
+    assert actual.schema_arrow.field("embedding").type == pa.list_(pa.float32(), 6)
+    assert actual.metadata.num_row_groups == 1
     normalize_file(save(tmp_path / "x.npy"), tmp_path / "y.h5")
     with h5py.File(tmp_path / "y.h5") as file:
         assert (file["embedding"].chunks, file["embedding"].dtype) == (None, "<f4")
@@ -185,9 +185,9 @@ def test_several_arrays_need_a_place_each(tmp_path: Path) -> None:
         normalize_file(source, tmp_path / "y.npy", options)
     report = normalize_file(source, tmp_path / "y.parquet", options)
     assert report.notes == ["left out, as Parquet has no place for it: 'c.npy'"]
-    found = pq.read_table(tmp_path / "y.parquet")
-    assert worst_ulp(np.stack(found["a"].to_numpy()), ROWS) <= 0.501
-    assert worst_ulp(np.stack(found["b"].to_numpy()), ROWS[:, :3].copy()) <= 0.501
+    actual = pq.read_table(tmp_path / "y.parquet")
+    assert worst_ulp(np.stack(actual["a"].to_numpy()), ROWS) <= 0.501
+    assert worst_ulp(np.stack(actual["b"].to_numpy()), ROWS[:, :3].copy()) <= 0.501
     with pytest.raises(DestinationError, match="columns of one length, and those chosen have"):
         normalize_file(source, tmp_path / "y.arrow", NormalizeOptions(select=("a", "c")))
 
@@ -214,11 +214,11 @@ def _stream(path: Path) -> Path:
 @pytest.mark.parametrize("before", SUFFIXES)
 def test_arrows_is_a_stream(tmp_path: Path, before: str) -> None:
     normalize_file(save(tmp_path / f"x.{before}"), tmp_path / "y.arrows")
-    found = pa.ipc.open_stream((tmp_path / "y.arrows").read_bytes()).read_all()
-    assert worst_ulp(np.stack(found["embedding"].to_numpy()), ROWS) <= 0.501
+    actual = pa.ipc.open_stream((tmp_path / "y.arrows").read_bytes()).read_all()
+    assert worst_ulp(np.stack(actual["embedding"].to_numpy()), ROWS) <= 0.501
     if before == "arrow":
-        assert found.drop(["embedding"]).equals(table().drop(["embedding"]))
-        assert found.schema.metadata == table().schema.metadata
+        assert actual.drop(["embedding"]).equals(table().drop(["embedding"]))
+        assert actual.schema.metadata == table().schema.metadata
 
 
 def test_arrow_stays_in_its_form_unless_the_suffix_says_otherwise(tmp_path: Path) -> None:
@@ -259,11 +259,11 @@ def test_a_table_of_any_rows_is_truncated(
 ) -> None:
     source, destination = save(tmp_path / f"x.{before}", table(rows)), tmp_path / f"y.{after}"
     normalize_file(source, destination, NormalizeOptions(truncate_dim=2))
-    found = pq.read_table(destination) if after == "parquet" else _load_arrow(destination)
-    found.validate(full=True)
-    assert found.schema.equals(table().schema)
-    assert found.drop(["embedding"]).equals(table(rows).drop(["embedding"]))
-    for row, result in zip(rows, found["embedding"].to_pylist(), strict=True):
+    actual = pq.read_table(destination) if after == "parquet" else _load_arrow(destination)
+    actual.validate(full=True)
+    assert actual.schema.equals(table().schema)
+    assert actual.drop(["embedding"]).equals(table(rows).drop(["embedding"]))
+    for row, result in zip(rows, actual["embedding"].to_pylist(), strict=True):
         kept = row and row[:2]
         if kept and None not in kept:
             kept = (np.array(kept) / np.hypot(*kept)).astype("f4").tolist()

@@ -116,27 +116,27 @@ def test_a_parquet_column_stands_beside_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "requested",
     [
         {"write_page_index": True},
         {"data_page_version": "2.0"},
         {"store_schema": False},
         {"compression": "zstd"},
     ],
-    ids=lambda wishes: next(iter(wishes)),
+    ids=lambda requested: next(iter(requested)),
 )
-def test_other_readers_find_the_column_too(tmp_path: Path, wishes: dict[str, Any]) -> None:
+def test_other_readers_find_the_column_too(tmp_path: Path, requested: dict[str, Any]) -> None:
     rows = _rows()
     words = pa.array([f"word {index % 7}" for index in range(300)]).dictionary_encode()
     table = pa.table({"word": words, "emb": pa.array(rows.tolist(), pa.list_(pa.float32(), 16))})
-    pq.write_table(table, tmp_path / "x.parquet", row_group_size=77, **wishes)
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=77, **requested)
     normalize_file(
         tmp_path / "x.parquet", tmp_path / "y.parquet", NormalizeOptions(norms_name="norm")
     )
     large = pl.col("norm") > 30
     expected = _norms(rows)[_norms(rows) > 30]
-    found = pl.scan_parquet(tmp_path / "y.parquet").filter(large).select("norm", "word").collect()
-    np.testing.assert_allclose(found["norm"].to_numpy(), expected, rtol=1e-15)
+    actual = pl.scan_parquet(tmp_path / "y.parquet").filter(large).select("norm", "word").collect()
+    np.testing.assert_allclose(actual["norm"].to_numpy(), expected, rtol=1e-15)
     frame = pd.read_parquet(tmp_path / "y.parquet")
     assert frame.columns.tolist() == ["word", "emb", "norm"]
     np.testing.assert_allclose(frame["norm"], _norms(rows), rtol=1e-15)
@@ -151,9 +151,9 @@ def test_an_empty_row_group_gets_an_empty_chunk(tmp_path: Path) -> None:
             writer.write_table(part)
     options = NormalizeOptions(norms_name="emb_norm")
     normalize_file(tmp_path / "x.parquet", tmp_path / "y.parquet", options)
-    found = pq.read_table(tmp_path / "y.parquet")["emb_norm"]
-    assert found.null_count == len(range(3, 300, 7))
-    assert len(found) == 300
+    actual = pq.read_table(tmp_path / "y.parquet")["emb_norm"]
+    assert actual.null_count == len(range(3, 300, 7))
+    assert len(actual) == 300
 
 
 def test_datasets_and_members_stand_beside_the_rest(tmp_path: Path) -> None:
@@ -225,9 +225,9 @@ def test_nothing_is_replaced_by_norms_unasked(tmp_path: Path) -> None:
             normalize_store([store], files=StoreOptions(norms=folder), runner=Here())
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.npy").write_text("precious")
-    wishes = StoreOptions(norms=tmp_path / "other")
+    requested = StoreOptions(norms=tmp_path / "other")
     with pytest.raises(DestinationError, match=r"x\.npy exists; replace it with `overwrite=True`"):
-        normalize_store([store], files=wishes, runner=Here())
+        normalize_store([store], files=requested, runner=Here())
     assert (tmp_path / "other" / "x.npy").read_text() == "precious"
     two = [store / "x.npy", store / "sub" / "x.npy"]
     with pytest.raises(OptionError, match=r"would both become .*n.x.npy"):
@@ -293,8 +293,8 @@ def test_a_store_keeps_the_norms_of_each_shard(tmp_path: Path) -> None:
     (store / "a").mkdir(parents=True)
     np.save(store / "a" / "x.npy", rows)
     pq.write_table(_table(rows), store / "x.parquet")
-    wishes = StoreOptions(norms=tmp_path / "norms")
-    report = normalize_store([store], files=wishes, runner=Here())
+    requested = StoreOptions(norms=tmp_path / "norms")
+    report = normalize_store([store], files=requested, runner=Here())
     assert report.shards["done"] == 2
     np.testing.assert_allclose(
         np.load(tmp_path / "norms" / "a" / "x.npy"), _norms(rows), rtol=1e-15

@@ -94,7 +94,7 @@ def test_a_row_that_was_written_wrong_leaves_nothing_behind(
         (lambda rows: np.where(np.arange(300)[:, None] == 9, 0, rows), "has 1 row that is not"),
     ],
 )
-def test_each_kind_of_damage_is_found(tmp_path: Path, change: Any, message: str) -> None:
+def test_each_type_of_damage_is_found(tmp_path: Path, change: Any, message: str) -> None:
     np.save(tmp_path / "x.npy", change(_unit()))
     expected = [(ArraySpec("", (300, 16), "float32"), Counts(300))]
     with pytest.raises(DestinationError, match=message):
@@ -170,10 +170,10 @@ def test_a_store_copies_the_shards_that_are_unit(tmp_path: Path) -> None:
     copied = tmp_path / "store.normalized" / "unit.npy"
     assert copied.read_bytes() == (store / "unit.npy").read_bytes()
     inode = (store / "unit.npy").stat().st_ino
-    wishes = StoreOptions(in_place=True)
-    normalize_store([store], options=IF_NEEDED, files=wishes, runner=Here())
+    requested = StoreOptions(in_place=True)
+    normalize_store([store], options=IF_NEEDED, files=requested, runner=Here())
     assert (store / "unit.npy").stat().st_ino == inode
-    assert normalize_store([store], options=IF_NEEDED, files=wishes, runner=Here()).shards[
+    assert normalize_store([store], options=IF_NEEDED, files=requested, runner=Here()).shards[
         "skipped"
     ]
 

@@ -167,4 +167,4 @@ def test_lengths_of_text_that_are_false_are_refused_in_a_conversion(tmp_path: Pa
         writer.write_batch(batch)
     with pytest.raises(FormatError, match=r"x\.arrow: it is damaged \(.*offset.*copy it again"):
         normalize_file(tmp_path / "x.arrow", tmp_path / "y.parquet")
-    assert [each.name for each in tmp_path.iterdir()] == ["x.arrow"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.arrow"]

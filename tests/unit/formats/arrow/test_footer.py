@@ -121,7 +121,10 @@ def test_files_of_polars(tmp_path: Path, dtype: Any, compression: Any) -> None:
 def _moved(number: int, *block: int) -> bytes:
     made = parts()
     content = made.joined()
-    made.list_as(number, *(own + by for own, by in zip(made.block(number), block, strict=True)))
+    made.list_as(
+        number,
+        *(offset + by for offset, by in zip(made.block(number), block, strict=True)),
+    )
     return content[: -len(made.tail)] + made.tail
 
 

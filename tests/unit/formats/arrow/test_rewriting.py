@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 NUM_ROWS, DIM = 50, 6
 ROWS = np.random.default_rng(0).standard_normal((NUM_ROWS, DIM)).astype("f4")
-KINDS = [pa.list_(pa.float32()), pa.large_list(pa.float64()), pa.list_(pa.float16(), DIM)]
+VARIANTS = [pa.list_(pa.float32()), pa.large_list(pa.float64()), pa.list_(pa.float16(), DIM)]
 
 
-def vectors(kind: Any = KINDS[0], holes: bool = False) -> Any:
-    rows: list[Any] = ROWS.astype(kind.value_type.to_pandas_dtype()).tolist()
+def vectors(variant: Any = VARIANTS[0], holes: bool = False) -> Any:
+    rows: list[Any] = ROWS.astype(variant.value_type.to_pandas_dtype()).tolist()
     if holes:
         rows[3] = rows[40] = None
-        if not pa.types.is_fixed_size_list(kind):
+        if not pa.types.is_fixed_size_list(variant):
             rows[7], rows[8] = [], rows[8][:2]
         rows[9][1] = None
-    return pa.array(rows, kind)
+    return pa.array(rows, variant)
 
 
 def table(column: Any = None) -> Any:
@@ -71,19 +71,19 @@ def assert_doubled(source: Path, destination: Path) -> None:
 
 @pytest.mark.parametrize("batch_size", [None, 1, 7])
 @pytest.mark.parametrize("holes", [False, True])
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("form", ["file", "stream"])
 def test_only_the_vectors_change(
-    tmp_path: Path, form: str, kind: Any, holes: bool, batch_size: int | None
+    tmp_path: Path, form: str, variant: Any, holes: bool, batch_size: int | None
 ) -> None:
-    source = save(tmp_path / "x.arrow", table(vectors(kind, holes)), form)
+    source = save(tmp_path / "x.arrow", table(vectors(variant, holes)), form)
     assert_doubled(source, double(source, "emb", batch_size=batch_size))
 
 
 @pytest.mark.parametrize("form", ["file", "stream"])
 @pytest.mark.parametrize("codec", ["lz4", "zstd", None])
 def test_the_codec_stays(tmp_path: Path, codec: str | None, form: str) -> None:
-    content = table(pa.array([[1.0] * 1000] * NUM_ROWS, KINDS[0]))
+    content = table(pa.array([[1.0] * 1000] * NUM_ROWS, VARIANTS[0]))
     source = save(tmp_path / "x.arrow", content, form, codec)
     doubled = double(source, "emb")
     assert_doubled(source, doubled)
@@ -119,8 +119,8 @@ def test_a_dictionary_that_grows_and_metadata_of_batches(tmp_path: Path) -> None
         for number, batch in enumerate(batches):
             writer.write_batch(batch, {"number": str(number)})
     with pa.ipc.open_stream(double(source, "emb").read_bytes()) as opened:
-        found = list(opened.iter_batches_with_custom_metadata())
-    for number, (batch, metadata) in enumerate(found):
+        result = list(opened.iter_batches_with_custom_metadata())
+    for number, (batch, metadata) in enumerate(result):
         assert batch["word"].equals(batches[number]["word"])
         assert metadata[b"number"] == str(number).encode()
 
@@ -139,11 +139,13 @@ def test_no_record_batch_at_all(tmp_path: Path, form: str) -> None:
 
 
 def test_another_dtype_and_fewer_components(tmp_path: Path) -> None:
-    for kind in KINDS:
-        source = save(tmp_path / "x.arrow", table(vectors(kind)))
+    for variant in VARIANTS:
+        source = save(tmp_path / "x.arrow", table(vectors(variant)))
         after = load(double(source, "emb", dtype="float64", keep=4))["emb"]
         assert after.type.value_type == pa.float64()
-        assert after.to_pylist() == [[2 * x for x in row[:4]] for row in vectors(kind).to_pylist()]
+        assert after.to_pylist() == [
+            [2 * x for x in row[:4]] for row in vectors(variant).to_pylist()
+        ]
 
 
 def test_a_column_for_each_component(tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ def test_bfloat16_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_in_there_is_described(tmp_path: Path) -> None:
-    source = save(tmp_path / "x.arrow", table(vectors(KINDS[2])), codec="zstd")
+    source = save(tmp_path / "x.arrow", table(vectors(VARIANTS[2])), codec="zstd")
     with ArrowReader(source) as reader:
         described = [(a.name, a.shape, a.dtype, a.layout, a.refusal) for a in reader.arrays()]
     assert described[0] == ("id", (NUM_ROWS,), "int64", "int64, zstd", "not a list of numbers")

@@ -41,11 +41,11 @@ def table(number: int = 0, num_rows: int = 10) -> Any:
 
 def read_all(content: bytes) -> list[Any]:
     """Return the tables of all streams in ``content``."""
-    file, found = io.BytesIO(content), []
+    file, result = io.BytesIO(content), []
     while file.tell() < len(content):
         with pa.ipc.open_stream(file) as opened:
-            found.append(opened.read_all())
-    return found
+            result.append(opened.read_all())
+    return result
 
 
 def doubled_pipe(content: bytes) -> bytes:
@@ -79,11 +79,11 @@ def test_all_streams_are_read_and_written(
     doubled = doubled_pipe(content) if is_pipe else doubled_file(tmp_path, content)
     after = read_all(doubled)
     assert len(after) == len(tables)
-    for found, expected in zip(after, tables, strict=True):
-        assert found.schema.equals(expected.schema, check_metadata=True)
-        assert found.drop(["emb"]).equals(expected.drop(["emb"]))
+    for result, expected in zip(after, tables, strict=True):
+        assert result.schema.equals(expected.schema, check_metadata=True)
+        assert result.drop(["emb"]).equals(expected.drop(["emb"]))
         rows = [[2 * x for x in row] for row in expected["emb"].to_pylist()]
-        assert found["emb"].to_pylist() == rows
+        assert result["emb"].to_pylist() == rows
 
 
 def test_the_rows_of_all_streams_are_counted(tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_a_conversion_takes_all_streams(tmp_path: Path) -> None:
 def test_streams_of_a_pipe_come_out_as_unit_rows(tmp_path: Path) -> None:
     content = stream_of(table(0)) + stream_of(table(1))
     normalize_file(io.BytesIO(content), tmp_path / "y.npy")
-    found = np.load(tmp_path / "y.npy")
+    result = np.load(tmp_path / "y.npy")
     rows = np.concatenate([ROWS, ROWS + np.float32(1)]).astype("f8")
     expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
 def other_columns() -> bytes:
@@ -166,4 +166,4 @@ def test_a_file_of_streams_is_not_kept_in_memory(
 
     monkeypatch.setattr("l2cli.formats.arrow.reader.BufferedStream", spy)
     doubled_file(tmp_path, stream_of(table(0)) + stream_of(table(1)))
-    assert [len(each._kept) for each in inlets] == [8]
+    assert [len(entry._kept) for entry in inlets] == [8]

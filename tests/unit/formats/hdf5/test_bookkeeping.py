@@ -125,9 +125,9 @@ CASES: list[tuple[str, dict[str, Attributes], dict[str, str]]] = [
 def test_bookkeeping_is_told_and_listed_last(
     tmp_path: Path, attributes: dict[str, Attributes], expected: dict[str, str]
 ) -> None:
-    found = doubts(save(tmp_path / "x.h5", dict.fromkeys(expected, ROWS), attributes))
-    assert found == expected
-    order = [bool(doubt) for doubt in found.values()]
+    result = doubts(save(tmp_path / "x.h5", dict.fromkeys(expected, ROWS), attributes))
+    assert result == expected
+    order = [bool(doubt) for doubt in result.values()]
     assert order == sorted(order)
 
 
@@ -137,8 +137,8 @@ def test_sparse_matrices_of_anndata(tmp_path: Path, key: str, form: str) -> None
     parts = [f"obsm/X_emb/{name}" for name in ("data", "indices", "indptr")]
     encoding = f"{form}_matrix" if key == "encoding-type" else form
     datasets = dict.fromkeys([*parts, "obsm/X_pca"], ROWS)
-    found = doubts(save(tmp_path / "x.h5", datasets, {"obsm/X_emb": {key: encoding}}))
-    assert found == {"obsm/X_pca": "", **dict.fromkeys(parts, f"part of a sparse matrix ({form})")}
+    result = doubts(save(tmp_path / "x.h5", datasets, {"obsm/X_emb": {key: encoding}}))
+    assert result == {"obsm/X_pca": "", **dict.fromkeys(parts, f"part of a sparse matrix ({form})")}
 
 
 @pytest.mark.parametrize(
@@ -160,16 +160,16 @@ def test_sparse_matrices_of_anndata(tmp_path: Path, key: str, form: str) -> None
 def test_parts_of_sparse_matrices(
     tmp_path: Path, parts: list[str], beside: list[str], form: str
 ) -> None:
-    found = doubts(save(tmp_path / "x.h5", dict.fromkeys([*parts, *beside], ROWS), {}))
+    result = doubts(save(tmp_path / "x.h5", dict.fromkeys([*parts, *beside], ROWS), {}))
     expected = dict.fromkeys(beside, "")
-    assert found == {**expected, **dict.fromkeys(parts, f"part of a sparse matrix ({form})")}
+    assert result == {**expected, **dict.fromkeys(parts, f"part of a sparse matrix ({form})")}
 
 
 def test_a_sparse_matrix_of_matlab(tmp_path: Path) -> None:
     datasets = dict.fromkeys(["s/data", "s/ir", "s/jc", "x"], ROWS)
-    found = doubts(save(tmp_path / "x.h5", datasets, {"s": {"MATLAB_sparse": np.uint64(6)}}))
-    assert set(found.values()) == {"", "part of a sparse matrix (csc)"}
-    assert found["x"] == ""
+    result = doubts(save(tmp_path / "x.h5", datasets, {"s": {"MATLAB_sparse": np.uint64(6)}}))
+    assert set(result.values()) == {"", "part of a sparse matrix (csc)"}
+    assert result["x"] == ""
 
 
 @pytest.mark.parametrize("names", [["data", "offsets"], ["data", "indices"], ["values", "indices"]])
@@ -180,8 +180,8 @@ def test_what_is_no_sparse_matrix(tmp_path: Path, names: list[str]) -> None:
 def test_a_reference_is_never_a_candidate(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["x"] = ROWS
-        shape, kind = (2, 2), h5py.special_dtype(ref=h5py.RegionReference)
-        file.create_dataset("regions", shape, kind)[...] = file["x"].regionref[:2]
+        shape, variant = (2, 2), h5py.special_dtype(ref=h5py.RegionReference)
+        file.create_dataset("regions", shape, variant)[...] = file["x"].regionref[:2]
     with Hdf5Reader(tmp_path / "x.h5") as reader:
         assert {array.name for array in reader.arrays() if not array.refusal} == {"x"}
 
@@ -193,9 +193,9 @@ def test_files_of_the_libraries_themselves(tmp_path: Path) -> None:
         table.append([(float(n),) for n in range(1000)])
         table.cols.a.create_csindex()
         file.create_array("/", "embedding", ROWS)
-    found = doubts(tmp_path / "t.h5")
-    assert list(found)[:2] == ["embedding", "t"]
-    assert set(list(found.values())[2:]) == {INDEX}
+    result = doubts(tmp_path / "t.h5")
+    assert list(result)[:2] == ["embedding", "t"]
+    assert set(list(result.values())[2:]) == {INDEX}
 
 
 def test_a_file_of_anndata(tmp_path: Path) -> None:
@@ -204,10 +204,10 @@ def test_a_file_of_anndata(tmp_path: Path) -> None:
     matrix = scipy.random(6, 4, 0.5, "csr", dtype="f4")
     made = anndata.AnnData(matrix, obsm={"X_pca": ROWS}, uns={"colors": ROWS})
     made.write_h5ad(tmp_path / "a.h5ad")
-    found = doubts(tmp_path / "a.h5ad")
-    assert found["obsm/X_pca"] == ""
-    assert found["uns/colors"] == "unstructured notes of AnnData (uns)"
-    assert found["X/data"] == "part of a sparse matrix (csr)"
+    result = doubts(tmp_path / "a.h5ad")
+    assert result["obsm/X_pca"] == ""
+    assert result["uns/colors"] == "unstructured notes of AnnData (uns)"
+    assert result["X/data"] == "part of a sparse matrix (csr)"
 
 
 def test_a_file_of_netcdf(tmp_path: Path) -> None:

@@ -69,11 +69,11 @@ def test_damage_that_the_copy_brings_to_light(path: Path) -> None:
         "Can't write data (file write failed: time = x, filename = 'd.h5', errno = 28, "
         "error message = 'No space left on device', buf = 0x1)"
     )
-    own = RuntimeError("Unable to create attribute (object header message is huge)")
+    private = RuntimeError("Unable to create attribute (object header message is huge)")
     for raised, error, said in (
         (symbols, FormatError, r"s\.h5: it is damaged \(bad symbol table node\)"),
         (full, DestinationError, r"can't write d\.h5: No space left on device"),
-        (own, DestinationError, r"can't write d\.h5: .*object header message is huge"),
+        (private, DestinationError, r"can't write d\.h5: .*object header message is huge"),
     ):
         with pytest.raises(error, match=said), writing("can't write d.h5", path):
             raise raised
@@ -140,4 +140,4 @@ def test_a_chunk_that_is_too_short_is_refused(tmp_path: Path, size: int) -> None
     )
     with pytest.raises(FormatError, match=message):
         normalize_file(path)
-    assert [each.name for each in tmp_path.iterdir()] == ["x.h5"]
+    assert [element.name for element in tmp_path.iterdir()] == ["x.h5"]

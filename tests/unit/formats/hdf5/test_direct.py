@@ -205,8 +205,8 @@ def test_noise_is_stored_without_deflate_where_that_is_allowed(
     properties.set_filter(h5py.h5z.FILTER_DEFLATE, flags, (4,))
     space = h5py.h5s.create_simple((2000, 16))
     with h5py.File(source, "w") as file:
-        kind = h5py.h5t.STD_U16LE
-        made = h5py.Dataset(h5py.h5d.create(file.id, b"x", kind, space, properties))
+        variant = h5py.h5t.STD_U16LE
+        made = h5py.Dataset(h5py.h5d.create(file.id, b"x", variant, space, properties))
         made[...] = noise
     with Hdf5Reader(source) as reader:
         (array,) = reader.arrays()
@@ -340,7 +340,7 @@ def test_damaged_chunks_say_what_is_wrong(tmp_path: Path) -> None:
             list(reader.batches(reader.arrays(), 10))
 
 
-KINDS: dict[str, Options] = {
+VARIANTS: dict[str, Options] = {
     "contiguous": {},
     "gzip": {"chunks": (50, 32), **GZIP, "compression_opts": 1},
     "split rows": {"chunks": (70, 12), **GZIP, "compression_opts": 1},
@@ -348,7 +348,7 @@ KINDS: dict[str, Options] = {
 }
 
 
-@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 def test_one_thread_reads_while_another_writes(tmp_path: Path, options: Options) -> None:
     source, destination = tmp_path / "s.h5", tmp_path / "d.h5"
     with h5py.File(source, "w") as file:
@@ -400,15 +400,15 @@ def sparse(rows: Array) -> Array:
 
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
-@pytest.mark.parametrize("kind", ["normal", "repeated", "sparse", "zeros"])
-def test_chunks_are_no_longer_than_zlib_makes_them(kind: str, dtype: str, shuffle: bool) -> None:
+@pytest.mark.parametrize("variant", ["normal", "repeated", "sparse", "zeros"])
+def test_chunks_are_no_longer_than_zlib_makes_them(variant: str, dtype: str, shuffle: bool) -> None:
     rows = unit(rows_of((200, 384), dtype))
     rows = {
         "normal": rows,
         "repeated": np.repeat(rows[:20], 10, axis=0),
         "sparse": unit(sparse(rows)),
         "zeros": np.zeros_like(rows),
-    }[kind]
+    }[variant]
     codec = Codec(rows.shape, rows.itemsize, shuffle, 9, optional=True)
     stored, _ = codec.encode(rows.view(np.uint8).reshape(*rows.shape, rows.itemsize))
     flat = planes(rows) if shuffle else rows.tobytes()

@@ -61,19 +61,19 @@ def test_what_was_never_stored_is_passed_over(tmp_path: Path, layout: str) -> No
         for row in stored:
             np.testing.assert_allclose(file["embedding"][row], UNIT, rtol=1e-6)
         assert not file["embedding"][100_000_000:100_000_100].any()
-    found = check([tmp_path / "d.h5"])
-    assert (found.summary.num_rows, found.summary.zero) == (MANY, MANY - len(stored))
-    assert found.summary.unit == len(stored)
+    result = check([tmp_path / "d.h5"])
+    assert (result.summary.num_rows, result.summary.zero) == (MANY, MANY - len(stored))
+    assert result.summary.unit == len(stored)
 
 
 def test_check_names_rows_that_were_never_stored(tmp_path: Path) -> None:
     source = make(tmp_path / "s.h5", (), fillvalue=2.0, chunks=(1000, 8))
-    found = check([source])
-    assert (found.summary.num_rows, found.summary.non_unit) == (MANY, MANY)
-    (array,) = found.files[0].arrays
-    assert [offender.position for offender in array.non_unit_rows] == [(0,), (1,), (2,), (3,), (4,)]
-    assert found.summary.norms is not None
-    assert found.summary.norms.smallest == found.summary.norms.largest == pytest.approx(32**0.5)
+    result = check([source])
+    assert (result.summary.num_rows, result.summary.non_unit) == (MANY, MANY)
+    (array,) = result.files[0].arrays
+    assert [culprit.position for culprit in array.non_unit_rows] == [(0,), (1,), (2,), (3,), (4,)]
+    assert result.summary.norms is not None
+    assert result.summary.norms.smallest == result.summary.norms.largest == pytest.approx(32**0.5)
 
 
 def test_a_fill_value_is_a_value(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_a_fill_value_is_a_value(tmp_path: Path) -> None:
     report = normalize_file(tmp_path / "s.h5", tmp_path / "d.h5")
     assert report.arrays[0].counts.zero == 0
     with h5py.File(tmp_path / "d.h5") as file:
-        found = file["embedding"][()]
-    np.testing.assert_allclose(found[700_000], UNIT, rtol=1e-6)
-    assert (np.delete(found, 700_000, axis=0) == np.float32(8**-0.5)).all()
+        result = file["embedding"][()]
+    np.testing.assert_allclose(result[700_000], UNIT, rtol=1e-6)
+    assert (np.delete(result, 700_000, axis=0) == np.float32(8**-0.5)).all()
 
 
 @pytest.mark.parametrize("fill", [np.nan, np.inf])
@@ -102,12 +102,12 @@ def test_a_fill_value_that_is_no_number_is_an_error(tmp_path: Path, fill: float)
 
 def test_rows_stand_where_they_stood(tmp_path: Path) -> None:
     source = make(tmp_path / "s.h5", chunks=(1000, 8))
-    found = batches(source)
-    assert [batch.start for batch in found] == list(
-        np.cumsum([0, *(len(batch.rows) for batch in found[:-1])])
+    result = batches(source)
+    assert [batch.start for batch in result] == list(
+        np.cumsum([0, *(len(batch.rows) for batch in result[:-1])])
     )
-    assert sum(len(batch.rows) for batch in found) == MANY
-    stored = [batch for batch in found if not is_one_row(batch.rows)]
+    assert sum(len(batch.rows) for batch in result) == MANY
+    stored = [batch for batch in result if not is_one_row(batch.rows)]
     places = [
         batch.start + int(row) for batch in stored for row in np.flatnonzero(batch.rows[:, 0])
     ]
@@ -145,6 +145,6 @@ def test_a_claim_beyond_all_disks_is_refused(tmp_path: Path) -> None:
         file.create_dataset("x", (2**55, 8), "f4", chunks=(1000, 8))
         file.create_dataset("y", (2**55, 8), "f4", chunks=(1000, 8), compression="gzip")
     for name in ("x", "y"):
-        found = spec(tmp_path / "s.h5", name)
-        assert "claims 1,152,921,504,606,846,976 bytes, the file, which may be" in found.refusal
-        assert found.may_be_vectors
+        result = spec(tmp_path / "s.h5", name)
+        assert "claims 1,152,921,504,606,846,976 bytes, the file, which may be" in result.refusal
+        assert result.may_be_vectors

@@ -165,7 +165,7 @@ def test_integers_that_become_floats_leave_it(tmp_path: Path) -> None:
         np.testing.assert_allclose(file["embedding"][()], unit(rows), atol=1e-6)
 
 
-def test_a_filter_that_nobody_knows_is_not_trusted(tmp_path: Path) -> None:
+def test_a_filter_that_nobody_knows_is_not_believed(tmp_path: Path) -> None:
     h5z = pytest.importorskip("hdf5plugin")  # What loads filters that h5py has not.
     assert h5z is not None
     source = save(tmp_path / "x.h5", **plugin("Zstd"))

@@ -70,40 +70,40 @@ def spec(path: Path, name: str, *, allow_external: bool = False) -> ArraySpec:
 def snapshot(path: Path) -> Snapshot:
     """Return all that a file holds, by path, in its order; references as what they lead to."""
     with h5py.File(path, "r") as file:
-        found: Snapshot = {
+        actual: Snapshot = {
             "/": _attributes(file),
             "userblock": path.read_bytes()[: file.userblock_size],
         }
-        _walk(file, "", found, {})
-        return found
+        _walk(file, "", actual, {})
+        return actual
 
 
-def _walk(group: h5py.Group, prefix: str, found: Snapshot, seen: dict[Any, str]) -> None:
-    found[f"order of {prefix or '/'}"] = list(group)
+def _walk(group: h5py.Group, prefix: str, actual: Snapshot, seen: dict[Any, str]) -> None:
+    actual[f"order of {prefix or '/'}"] = list(group)
     for name in group:
         path, info = f"{prefix}/{name}", group.id.links.get_info(name.encode())
         if info.type in (h5py.h5l.TYPE_SOFT, h5py.h5l.TYPE_EXTERNAL):
-            found[path] = (info.type, group.id.links.get_val(name.encode()))
+            actual[path] = (info.type, group.id.links.get_val(name.encode()))
             continue
         if info.type != h5py.h5l.TYPE_HARD:
-            found[path] = ("user-defined", info.type)
+            actual[path] = ("user-defined", info.type)
             continue
         target = group[name]
         if first := seen.get(info.u):
-            found[path] = ("same as", first)
+            actual[path] = ("same as", first)
             continue
         seen[info.u] = path
-        found[path] = _object(target)
+        actual[path] = _object(target)
         if isinstance(target, h5py.Group):
-            _walk(target, path, found, seen)
+            _walk(target, path, actual, seen)
 
 
 def _object(target: Any) -> Snapshot:
-    found: Snapshot = {"kind": type(target).__name__, "attributes": _attributes(target)}
+    actual: Snapshot = {"kind": type(target).__name__, "attributes": _attributes(target)}
     if isinstance(target, h5py.Dataset):
         properties = target.id.get_create_plist()
         filters = [properties.get_filter(index) for index in range(properties.get_nfilters())]
-        found |= {
+        actual |= {
             "type": target.id.get_type().encode(),
             "shape": target.shape,
             "maxshape": target.maxshape,
@@ -114,7 +114,7 @@ def _object(target: Any) -> Snapshot:
             "fill time": properties.get_fill_time(),
             "values": _values(target),
         }
-    return found
+    return actual
 
 
 def _values(dataset: h5py.Dataset) -> Any:
@@ -127,8 +127,8 @@ def _values(dataset: h5py.Dataset) -> Any:
 def _attributes(owner: Any) -> list[Any]:
     attributes = []
     for name in owner.attrs:
-        kind = owner.attrs.get_id(name).get_type().encode()
-        attributes.append((name, kind, _plain(owner.attrs[name], owner)))
+        variant = owner.attrs.get_id(name).get_type().encode()
+        attributes.append((name, variant, _plain(owner.attrs[name], owner)))
     return attributes
 
 
@@ -421,11 +421,11 @@ def test_another_dtype_or_length(
     old, new = snapshot(source), snapshot(destination)
     assert list(old) == list(new)
     name = next(path for path in ("/x", "/between") if isinstance(old[path], dict))
-    expected, found = old.pop(name), new.pop(name)
+    expected, actual = old.pop(name), new.pop(name)
     assert old == new
     same = ("kind", "attributes", "layout", "fill time")
-    assert {key: found[key] for key in same} == {key: expected[key] for key in same}
-    assert [one[0] for one in found["filters"]] == [one[0] for one in expected["filters"]]
+    assert {key: actual[key] for key in same} == {key: expected[key] for key in same}
+    assert [one[0] for one in actual["filters"]] == [one[0] for one in expected["filters"]]
     with h5py.File(source) as before, h5py.File(destination) as after:
         values = (before["x"][()].astype("f4")[:, :dim] * np.float32(2)).astype(dtype or "f4")
         assert after["x"].dtype == np.dtype(dtype or "f4").newbyteorder(">")
@@ -502,19 +502,19 @@ def test_dimension_scales_move_to_a_replaced_dataset(tmp_path: Path, track_order
         assert list(file["x"].attrs) == list(h5py.File(source)["x"].attrs)
 
 
-@pytest.mark.parametrize("kind", ["attribute", "dataset", "region", "list", "compound"])
-def test_references_forbid_a_replacement(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("variant", ["attribute", "dataset", "region", "list", "compound"])
+def test_references_forbid_a_replacement(tmp_path: Path, variant: str) -> None:
     source = tmp_path / "s.h5"
     with h5py.File(source, "w") as file:
         file["x"], file["y"] = rows_of((4, 3)), rows_of((4, 3))
         reference = file["x"].ref
-        if kind == "attribute":
+        if variant == "attribute":
             file["y"].attrs["about"] = reference
-        elif kind == "dataset":
+        elif variant == "dataset":
             file.create_dataset("r", data=np.array([reference], h5py.ref_dtype))
-        elif kind == "region":
+        elif variant == "region":
             file.create_dataset("r", (1,), h5py.regionref_dtype)[0] = file["x"].regionref[1:2]
-        elif kind == "list":
+        elif variant == "list":
             values = np.empty(1, object)
             values[0] = np.array([reference], h5py.ref_dtype)
             file["y"].attrs.create("r", values, dtype=h5py.vlen_dtype(h5py.ref_dtype))
@@ -648,17 +648,17 @@ def test_what_cannot_be_normalized_says_why(tmp_path: Path) -> None:
         brain.set_ebias(127)
         h5py.h5d.create(file.id, b"brain", brain, h5py.h5s.create_simple((2, 2)))
     with Hdf5Reader(path) as reader:
-        found = {array.name: array for array in reader.arrays()}
+        actual = {array.name: array for array in reader.arrays()}
         assert not reader.notes
     for name, reason in (REFUSED | {"brain": "non-standard float"}).items():
-        assert reason in found[name].refusal, name
+        assert reason in actual[name].refusal, name
     # Each dataset stands once, under the name nearest the root.
-    assert "g/hard" not in found
-    assert found["x"].layout == "chunks 7×4, shuffle+gzip 4"
-    assert found["complex"].dtype == "complex"
-    assert found["flags"].dtype == "bool"
-    assert "/nowhere" in found["dangling"].refusal
-    assert not {"soft", "type", "g"} & set(found)
+    assert "g/hard" not in actual
+    assert actual["x"].layout == "chunks 7×4, shuffle+gzip 4"
+    assert actual["complex"].dtype == "complex"
+    assert actual["flags"].dtype == "bool"
+    assert "/nowhere" in actual["dangling"].refusal
+    assert not {"soft", "type", "g"} & set(actual)
 
 
 def test_ann_benchmarks_sparse_is_refused(tmp_path: Path) -> None:
@@ -710,9 +710,9 @@ def test_a_user_defined_link_survives(tmp_path: Path) -> None:
         group["z"] = rows_of((50, 4))
     raw = source.read_bytes()
     # Link type 64 is an external link; 80 is anybody's own.
-    external, own = (b"\x0c%c\x01\0\0\0\0\0\0\0\x04mark" % kind for kind in (64, 80))
+    external, private = (b"\x0c%c\x01\0\0\0\0\0\0\0\x04mark" % variant for variant in (64, 80))
     assert raw.count(external) == 1
-    source.write_bytes(raw.replace(external, own))
+    source.write_bytes(raw.replace(external, private))
     for dtype in (None, "float16"):
         rewrite(source, destination, "g/x", dtype=dtype)
         old, new = snapshot(source), snapshot(destination)
@@ -859,16 +859,18 @@ for number in range(count):
 """
 
 
-@pytest.mark.parametrize(("kind", "count"), [("cut", 100), ("flip", 150)])
+@pytest.mark.parametrize(("variant", "count"), [("cut", 100), ("flip", 150)])
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
-def test_damage_raises_our_errors_only(tmp_path: Path, kind: str, count: int, libver: str) -> None:
+def test_damage_raises_our_errors_only(
+    tmp_path: Path, variant: str, count: int, libver: str
+) -> None:
     with h5py.File(tmp_path / "s.h5", "w", libver=libver) as file:
         file.create_dataset("x", data=rows_of((60, 4)), chunks=(20, 4), compression="gzip")
         file["y"] = rows_of((10, 4))
         file["x"].attrs["names"] = np.array(["a", "b"], object)
         file["group/soft"] = h5py.SoftLink("/x")
     root = Path(__file__).parents[4]
-    script = [sys.executable, "-c", HOSTILE, str(tmp_path), str(count), kind]
+    script = [sys.executable, "-c", HOSTILE, str(tmp_path), str(count), variant]
     result = subprocess.run(
         script, cwd=root, capture_output=True, text=True, timeout=120, check=False
     )

@@ -65,10 +65,10 @@ def test_arrays_in_elements(
 ) -> None:
     source, destination = tmp_path / "s.h5", tmp_path / "d.h5"
     rows = write_arrays(source, dtype, row_shape, **options)
-    found = spec(source, "x")
-    assert (found.shape, found.refusal) == ((50, *row_shape), "")
-    assert found.dtype == np.dtype(dtype).newbyteorder("=").name
-    assert "in arrays" in found.layout
+    result = spec(source, "x")
+    assert (result.shape, result.refusal) == ((50, *row_shape), "")
+    assert result.dtype == np.dtype(dtype).newbyteorder("=").name
+    assert "in arrays" in result.layout
     rewrite(source, destination, "x", batch_size=9)
     assert_only_values_differ(source, destination, "x")
     with h5py.File(destination) as file:
@@ -105,10 +105,10 @@ def test_arrays_within_arrays(tmp_path: Path, chunk: tuple[int, ...] | None) -> 
         dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, rows_of((5, 4, 2, 3)), outer)
     assert spec(source, "x").shape == (5, 4, 2, 3)
     rewrite(source, destination, "x")
-    found = np.zeros((5, 4, 2, 3), "f4")
+    result = np.zeros((5, 4, 2, 3), "f4")
     with h5py.File(destination) as file:
-        file["x"].id.read(h5py.h5s.ALL, h5py.h5s.ALL, found, outer)
-    np.testing.assert_array_equal(found, rows_of((5, 4, 2, 3)) * 2)
+        file["x"].id.read(h5py.h5s.ALL, h5py.h5s.ALL, result, outer)
+    np.testing.assert_array_equal(result, rows_of((5, 4, 2, 3)) * 2)
     rewrite(source, destination, "x", dtype="float64", dim=2)
     assert spec(destination, "x").shape == (5, 4, 2, 2)
     assert spec(destination, "x").dtype == "float64"
@@ -135,11 +135,11 @@ def test_one_field_of_records(tmp_path: Path, options: dict[str, Any], libver: s
     assert_only_values_differ(source, destination, "g/records")
     expected["embedding"] *= 2
     with h5py.File(destination) as file:
-        found = file["g/records"][()]
+        result = file["g/records"][()]
         for name in ("id", "embedding", "score", "tag", "inner"):
-            np.testing.assert_array_equal(found[name], expected[name])
-        assert [name.decode() for name in found["name"]] == list(expected["name"])
-        assert all((a == b).all() for a, b in zip(found["list"], expected["list"], strict=True))
+            np.testing.assert_array_equal(result[name], expected[name])
+        assert [name.decode() for name in result["name"]] == list(expected["name"])
+        assert all((a == b).all() for a, b in zip(result["list"], expected["list"], strict=True))
 
 
 def test_several_fields_of_records(tmp_path: Path) -> None:
@@ -149,12 +149,12 @@ def test_several_fields_of_records(tmp_path: Path) -> None:
         file.create_dataset("r", data=expected, chunks=(7,), compression="gzip")
     rewrite(source, destination, "r.embedding", "r.inner.x", "r.score")
     with h5py.File(destination) as file:
-        found = file["r"][()]
-    np.testing.assert_array_equal(found["embedding"], expected["embedding"] * 2)
-    np.testing.assert_array_equal(found["inner"]["x"], expected["inner"]["x"] * 2)
-    np.testing.assert_array_equal(found["score"], expected["score"] * 2)
-    np.testing.assert_array_equal(found["id"], expected["id"])
-    assert [name.decode() for name in found["name"]] == list(expected["name"])
+        result = file["r"][()]
+    np.testing.assert_array_equal(result["embedding"], expected["embedding"] * 2)
+    np.testing.assert_array_equal(result["inner"]["x"], expected["inner"]["x"] * 2)
+    np.testing.assert_array_equal(result["score"], expected["score"] * 2)
+    np.testing.assert_array_equal(result["id"], expected["id"])
+    assert [name.decode() for name in result["name"]] == list(expected["name"])
 
 
 def test_how_records_are_listed(tmp_path: Path) -> None:
@@ -163,18 +163,18 @@ def test_how_records_are_listed(tmp_path: Path) -> None:
         file["r"], file["alias"] = records(), h5py.SoftLink("/r")
         file["plain"] = np.zeros(4, [("i", "i4"), ("f", "f4")])
     with Hdf5Reader(path) as reader:
-        found = {array.name: array for array in reader.arrays()}
-    assert set(found) == {
+        result = {array.name: array for array in reader.arrays()}
+    assert set(result) == {
         "plain", "r.id", "r.name", "r.embedding", "r.score", "r.tag", "r.list", "r.inner.x",
         "r.inner.flag",
     }  # fmt: skip
-    assert found["r.embedding"].shape == (50, 8)
-    assert found["r.embedding"].names == ("r.embedding", "alias.embedding")
-    assert found["r.inner.x"].layout == "contiguous, in records, in arrays, big-endian"
-    assert (found["r.id"].shape, found["r.id"].dtype) == ((50,), "int64")
-    usable = {name for name, array in found.items() if not array.refusal}
+    assert result["r.embedding"].shape == (50, 8)
+    assert result["r.embedding"].names == ("r.embedding", "alias.embedding")
+    assert result["r.inner.x"].layout == "contiguous, in records, in arrays, big-endian"
+    assert (result["r.id"].shape, result["r.id"].dtype) == ((50,), "int64")
+    usable = {name for name, array in result.items() if not array.refusal}
     assert usable == {"r.id", "r.embedding", "r.score", "r.inner.x"}
-    assert not any(array.may_be_vectors for array in found.values())
+    assert not any(array.may_be_vectors for array in result.values())
 
 
 def test_a_dataset_called_like_a_field(tmp_path: Path) -> None:
@@ -182,9 +182,9 @@ def test_a_dataset_called_like_a_field(tmp_path: Path) -> None:
     with h5py.File(source, "w") as file:
         file["r"], file["r.embedding"] = records(), rows_of((4, 8))
     with Hdf5Reader(source) as reader:
-        found = [array for array in reader.arrays() if array.name == "r.embedding"]
-        assert sorted(array.refusal for array in found) == ["", "a dataset has this name"]
-        taken = next(array for array in found if not array.refusal)
+        result = [array for array in reader.arrays() if array.name == "r.embedding"]
+        assert sorted(array.refusal for array in result) == ["", "a dataset has this name"]
+        taken = next(array for array in result if not array.refusal)
         with reader.writer(destination, {taken.name: taken}) as writer:
             for batch in reader.batches([taken], None):
                 writer.write(replace(batch, rows=batch.rows * np.float32(2)))

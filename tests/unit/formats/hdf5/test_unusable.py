@@ -68,14 +68,14 @@ def arrays(path: Path, *, allow_external: bool = False) -> dict[str, ArraySpec]:
 )
 def test_messages_of_a_newer_version(path: Path, message: int, version: bytes) -> None:
     patch_message(path, "x", message, version)
-    found = arrays(path)
-    assert NEWER in found["x"].refusal
-    assert found["x"].may_be_vectors
-    assert not found["group/y"].refusal
+    result = arrays(path)
+    assert NEWER in result["x"].refusal
+    assert result["x"].may_be_vectors
+    assert not result["group/y"].refusal
 
 
 def test_a_message_that_must_be_known(path: Path) -> None:
-    position = next(start for found, start in messages(path, "x") if found == FILL_VALUE) - 8
+    position = next(start for result, start in messages(path, "x") if result == FILL_VALUE) - 8
     patch(path, position, b"\x7f\x00")
     patch(path, position + 4, b"\x80")
     assert NEWER in arrays(path)["x"].refusal
@@ -84,10 +84,10 @@ def test_a_message_that_must_be_known(path: Path) -> None:
 @pytest.mark.parametrize("name", ["x", "group"])
 def test_an_object_of_a_newer_version(path: Path, name: str) -> None:
     patch(path, address(path, name), b"\x09")
-    found = arrays(path)
-    assert NEWER in found[name].refusal
-    assert found[name].may_be_vectors
-    assert not found["ids"].refusal
+    result = arrays(path)
+    assert NEWER in result[name].refusal
+    assert result[name].may_be_vectors
+    assert not result["ids"].refusal
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
@@ -102,7 +102,7 @@ def test_a_file_of_a_newer_version(tmp_path: Path, libver: str) -> None:
 
 def change_filter(path: Path, name: str, code: int) -> None:
     """Have the first filter of a dataset, shuffle, be another one."""
-    position = next(start for found, start in messages(path, name) if found == PIPELINE)
+    position = next(start for result, start in messages(path, name) if result == PIPELINE)
     patch(path, position + 8, code.to_bytes(2, "little"))
 
 
@@ -120,15 +120,15 @@ def change_filter(path: Path, name: str, code: int) -> None:
 def test_a_filter_that_is_not_there(
     path: Path, monkeypatch: pytest.MonkeyPatch, code: int, says: str
 ) -> None:
-    monkeypatch.setattr("l2cli.formats.hdf5.plugins._is_available", lambda found: found != code)
+    monkeypatch.setattr("l2cli.formats.hdf5.plugins._is_available", lambda result: result != code)
     change_filter(path, "x", code)
     change_filter(path, "ids", code)
-    found = arrays(path)
-    assert not found["group/y"].refusal
-    assert found["x"].may_be_vectors
-    assert not found["ids"].may_be_vectors
+    result = arrays(path)
+    assert not result["group/y"].refusal
+    assert result["x"].may_be_vectors
+    assert not result["ids"].may_be_vectors
     for name in ("x", "ids"):
-        refusal = found[name].refusal
+        refusal = result[name].refusal
         assert refusal.startswith(f"needs the HDF5 filter {code} ")
         assert re.search(says, refusal)
 
@@ -214,9 +214,9 @@ def test_what_may_be_the_vectors(
 ) -> None:
     with h5py.File(path, "r+") as file:
         make(file, b"found")
-    found = arrays(path)["found"]
-    assert says in found.refusal
-    assert found.may_be_vectors
+    result = arrays(path)["found"]
+    assert says in result.refusal
+    assert result.may_be_vectors
 
 
 NEVER: dict[str, Callable[[h5py.File], object]] = {
@@ -242,9 +242,9 @@ NEVER: dict[str, Callable[[h5py.File], object]] = {
 def test_what_is_no_vector(path: Path, make: Callable[[h5py.File], object]) -> None:
     with h5py.File(path, "r+") as file:
         make(file)
-    found = arrays(path)["found"]
-    assert found.refusal
-    assert not found.may_be_vectors
+    result = arrays(path)["found"]
+    assert result.refusal
+    assert not result.may_be_vectors
 
 
 def test_a_soft_link_into_another_file(tmp_path: Path) -> None:
@@ -282,10 +282,10 @@ def test_a_link_that_only_its_maker_can_follow(path: Path) -> None:
         group = h5py.Group(h5py.h5g.create(file.id, b"g", gcpl=properties))
         group["mark"] = h5py.ExternalLink("o.h5", "/q")
     # Link type 64 is an external link; 80 is anybody's own.
-    external, own = (b"\x0c%c\0\0\0\0\0\0\0\0\x04mark" % kind for kind in (64, 80))
+    external, private = (b"\x0c%c\0\0\0\0\0\0\0\0\x04mark" % variant for variant in (64, 80))
     raw = path.read_bytes()
     assert raw.count(external) == 1
-    path.write_bytes(raw.replace(external, own))
-    found = arrays(path)["g/mark"]
-    assert "of type 80" in found.refusal
-    assert found.may_be_vectors
+    path.write_bytes(raw.replace(external, private))
+    result = arrays(path)["g/mark"]
+    assert "of type 80" in result.refusal
+    assert result.may_be_vectors

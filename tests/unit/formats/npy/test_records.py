@@ -57,8 +57,8 @@ def _save(path: Path, records: Any) -> Path:
 
 
 def _load(path: Path) -> Any:
-    found = np.load(path)
-    return found if path.suffix == ".npy" else found["records"]
+    actual = np.load(path)
+    return actual if path.suffix == ".npy" else actual["records"]
 
 
 def _same_but(name: str, before: Any, after: Any) -> None:
@@ -76,7 +76,7 @@ def test_the_vectors_of_records(
     source = _save(tmp_path / "x.npy", records)
     options = NormalizeOptions(select=select, batch_size=batch_size, verify=True)
     report = normalize_file(source, tmp_path / "y.npy", options)
-    assert [each.name for each in report.arrays] == ["embedding"]
+    assert [entry.name for entry in report.arrays] == ["embedding"]
     after = _load(tmp_path / "y.npy")
     _same_but("embedding", records, after)
     assert worst_ulp(after["embedding"], records["embedding"]) <= 0.501
@@ -125,9 +125,9 @@ def test_bytes_between_fields_and_memory_order_stay(
     result = double(source, "v" if suffix == ".npy" else "records.v")
     after = _load(result)
     assert after.flags.f_contiguous == (order == "F")
-    before, found = (_stored(path, 400).reshape(20, 20) for path in (source, result))
+    before, actual = (_stored(path, 400).reshape(20, 20) for path in (source, result))
     between = [0, 1, 2, 3, *range(16, 20)]
-    np.testing.assert_array_equal(found[:, between], before[:, between])
+    np.testing.assert_array_equal(actual[:, between], before[:, between])
     np.testing.assert_array_equal(after["v"], records["v"] * 2)
 
 

@@ -42,10 +42,10 @@ def _save(path: Path, *arrays: Any, tail: bytes = b"") -> Path:
 
 def _load(content: bytes) -> tuple[list[Any], bytes]:
     """Return the arrays that NumPy reads one behind the other, and what follows them."""
-    file, found = io.BytesIO(content), []
+    file, actual = io.BytesIO(content), []
     while content[file.tell() :].startswith(b"\x93NUMPY"):
-        found.append(np.load(file, allow_pickle=True))
-    return found, file.read()
+        actual.append(np.load(file, allow_pickle=True))
+    return actual, file.read()
 
 
 def _unit(array: Any, axis: int = -1) -> Any:
@@ -62,11 +62,11 @@ def test_all_are_normalized_where_all_are_chosen(
     source = _save(tmp_path / "x.npy", *arrays, tail=tail)
     options = NormalizeOptions(select=("*",), batch_size=batch_size)
     report = normalize_file(source, tmp_path / "y.npy", options)
-    assert [each.name for each in report.arrays] == ["arr_0", "arr_1", "arr_2"]
-    found, after = _load((tmp_path / "y.npy").read_bytes())
+    assert [entry.name for entry in report.arrays] == ["arr_0", "arr_1", "arr_2"]
+    actual, after = _load((tmp_path / "y.npy").read_bytes())
     assert (tmp_path / "y.npy").stat().st_size == source.stat().st_size
     assert after == tail
-    for array, result in zip(arrays, found, strict=True):
+    for array, result in zip(arrays, actual, strict=True):
         assert (result.dtype, result.shape) == (array.dtype, array.shape)
         assert result.flags.f_contiguous == array.flags.f_contiguous
         if array.dtype == "f4":
@@ -81,8 +81,8 @@ def test_none_is_taken_unasked(tmp_path: Path) -> None:
         with pytest.raises(SelectionError, match="`select='arr_0'` or `select='arr_1'`"):
             act(source)
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
-    found = [(array.name, array.shape, array.chosen) for array in inspect_file(source).arrays]
-    assert found == [
+    actual = [(array.name, array.shape, array.chosen) for array in inspect_file(source).arrays]
+    assert actual == [
         ("arr_0", (30, 5), False),
         ("arr_1", (20, 4), False),
         ("arr_2", (10, 3), False),
@@ -96,9 +96,9 @@ def test_the_others_stay_to_the_byte(
 ) -> None:
     arrays, index = _arrays(), int(name[-1])
     source = _save(tmp_path / "x.npy", *arrays, tail=b"more")
-    found, after = _load(double(source, name, dtype=dtype, keep=keep).read_bytes())
+    actual, after = _load(double(source, name, dtype=dtype, keep=keep).read_bytes())
     assert after == b"more"
-    for number, (array, result) in enumerate(zip(arrays, found, strict=True)):
+    for number, (array, result) in enumerate(zip(arrays, actual, strict=True)):
         if number == index:
             expected = (array * 2)[:, :keep].astype(dtype or array.dtype)
             np.testing.assert_array_equal(result, expected)
@@ -112,8 +112,8 @@ def test_in_place_and_along_axis_0(tmp_path: Path) -> None:
     source = _save(tmp_path / "x.npy", *arrays)
     options = NormalizeOptions(select=("*",), axis=(0,), batch_size=7, verify=True)
     normalize_file(source, options=options, files=FileOptions(in_place=True))
-    found, _ = _load(source.read_bytes())
-    for array, result in zip(arrays, found, strict=True):
+    actual, _ = _load(source.read_bytes())
+    for array, result in zip(arrays, actual, strict=True):
         np.testing.assert_allclose(result, _unit(array, axis=0), rtol=1e-6)
 
 
@@ -155,9 +155,9 @@ def test_many_small_arrays_are_all_found(tmp_path: Path) -> None:
     arrays = [np.full((2, 3), index + 1, "f4") for index in range(40)]
     source = _save(tmp_path / "x.npy", *arrays)
     normalize_file(source, tmp_path / "y.npy", ALL)
-    found, _ = _load((tmp_path / "y.npy").read_bytes())
-    assert len(found) == 40
-    for result in found:
+    actual, _ = _load((tmp_path / "y.npy").read_bytes())
+    assert len(actual) == 40
+    for result in actual:
         np.testing.assert_allclose(result, 3**-0.5, rtol=1e-6)
 
 
@@ -180,9 +180,9 @@ def test_what_follows_python_objects_is_theirs(tmp_path: Path) -> None:
 def test_an_array_that_is_no_vectors_stays_beside_the_one_that_is(tmp_path: Path, ids: Any) -> None:
     source = _save(tmp_path / "x.npy", ids, _arrays()[0])
     normalize_file(source, tmp_path / "y.npy")
-    found, _ = _load((tmp_path / "y.npy").read_bytes())
-    np.testing.assert_array_equal(found[0], ids)
-    assert worst_ulp(found[1], _arrays()[0]) <= 0.501
+    actual, _ = _load((tmp_path / "y.npy").read_bytes())
+    np.testing.assert_array_equal(actual[0], ids)
+    assert worst_ulp(actual[1], _arrays()[0]) <= 0.501
 
 
 class _Raw(io.RawIOBase):
@@ -211,8 +211,8 @@ def test_a_stream_is_normalized_where_all_are_chosen(tmp_path: Path) -> None:
     arrays = _arrays()
     content = _save(tmp_path / "x.npy", *arrays).read_bytes()
     normalize_file(_Raw(content), tmp_path / "y.npy", ALL)
-    found, _ = _load((tmp_path / "y.npy").read_bytes())
-    for array, result in zip(arrays, found, strict=True):
+    actual, _ = _load((tmp_path / "y.npy").read_bytes())
+    for array, result in zip(arrays, actual, strict=True):
         np.testing.assert_allclose(result, _unit(array), rtol=1e-6)
     with pytest.raises(NoArrayError, match="no array 'arr_3'"):
         normalize_file(_Raw(content), tmp_path / "z.npy", NormalizeOptions(select=("arr_3",)))

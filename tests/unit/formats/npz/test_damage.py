@@ -19,7 +19,7 @@ from tests.support.doubling import double
 if TYPE_CHECKING:
     from pathlib import Path
 
-KINDS = [
+VARIANTS = [
     struct.error("unpack requires a buffer of 4 bytes"),
     zlib.error("Error -3 while decompressing"),
     EOFError(),
@@ -38,7 +38,7 @@ def _doubts(path: Path) -> dict[str, str]:
         return {array.name: array.doubt for array in reader.arrays()}
 
 
-@pytest.mark.parametrize("error", KINDS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", VARIANTS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("where", ["__init__", "open", "read"])
 def test_whatever_the_zip_raises_is_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
@@ -88,8 +88,8 @@ def test_parts_of_a_sparse_matrix_of_scipy(tmp_path: Path, form: str, text: Any)
 def test_what_scipy_writes(tmp_path: Path) -> None:
     sparse = pytest.importorskip("scipy.sparse")
     for form in ("csr", "csc", "bsr", "dia", "coo"):
-        for kind in ("matrix", "array"):
-            matrix = getattr(sparse, f"{form}_{kind}")(np.eye(4, dtype="f4"))
+        for variant in ("matrix", "array"):
+            matrix = getattr(sparse, f"{form}_{variant}")(np.eye(4, dtype="f4"))
             sparse.save_npz(tmp_path / "x.npz", matrix)
             doubts = _doubts(tmp_path / "x.npz")
             assert set(doubts.values()) == {f"part of a sparse matrix ({form})"}
@@ -123,5 +123,5 @@ def test_what_only_sounds_like_a_part_is_taken(tmp_path: Path, arrays: Any) -> N
     assert not any(_doubts(tmp_path / "x.npz").values())
     normalize_file(tmp_path / "x.npz", tmp_path / "y.npz")
     with np.load(tmp_path / "y.npz") as after:
-        found = after["data" if "data" in after else "a_data"]
-    np.testing.assert_allclose(found, 5**-0.5, rtol=1e-15)
+        result = after["data" if "data" in after else "a_data"]
+    np.testing.assert_allclose(result, 5**-0.5, rtol=1e-15)

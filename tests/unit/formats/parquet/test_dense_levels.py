@@ -24,9 +24,9 @@ def number(bits: Iterator[int], size: int) -> int:
 def decoded(raw: bytes, bit_width: int, num_values: int) -> Levels:
     """Decode levels as plainly as can be; fewer than ``num_values`` where they are cut off."""
     bits = iter([byte >> place & 1 for byte in raw for place in range(8)])
-    found: Levels = []
+    result: Levels = []
     try:
-        while len(found) < num_values:
+        while len(result) < num_values:
             header = place = 0
             more = 1
             while more:
@@ -35,12 +35,12 @@ def decoded(raw: bytes, bit_width: int, num_values: int) -> Levels:
                 more, place = byte >> 7, place + 7
             if header & 1:
                 for _ in range((header >> 1) * 8):
-                    found.append(number(bits, bit_width))
+                    result.append(number(bits, bit_width))
             else:
-                found += [number(bits, 8)] * min(header >> 1, num_values)
+                result += [number(bits, 8)] * min(header >> 1, num_values)
     except StopIteration:
         pass
-    return found[:num_values]
+    return result[:num_values]
 
 
 def encoded(levels: Levels, bit_width: int, draw: Callable[[st.SearchStrategy[int]], int]) -> bytes:
@@ -112,8 +112,8 @@ def test_other_levels_are_not(
 
 
 @given(st.binary(max_size=8), st.binary(max_size=8), st.integers(1, 3), st.integers(1, 40))
-def test_garbage_is_known_as_such(one: bytes, other: bytes, level: int, num_values: int) -> None:
+def test_garbage_is_known_as_such(one: bytes, another: bytes, level: int, num_values: int) -> None:
     for length in (1, 3):
-        assert are_of_rows((one, other), num_values, level, length) == are_dense(
-            (one, other), num_values, level, length
+        assert are_of_rows((one, another), num_values, level, length) == are_dense(
+            (one, another), num_values, level, length
         )

@@ -106,13 +106,13 @@ def test_dense_rows(paths: Paths, version: str, dtype: str | None, codec: str) -
     assert pq.read_table(paths[1]).drop(["vector"]).equals(source.drop(["vector"]))
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.large_list(pa.float32())])
+@pytest.mark.parametrize("variant", [pa.list_(pa.float32()), pa.large_list(pa.float32())])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_null_and_ragged_rows(
-    paths: Paths, kind: Any, version: str, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, variant: Any, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("l2cli.formats.parquet.reader.BATCH_BYTES", 2**13)  # several windows
-    source = table(pa.array(odd_rows(None) * 200, kind))
+    source = table(pa.array(odd_rows(None) * 200, variant))
     pq.write_table(
         source,
         paths[0],
@@ -134,8 +134,8 @@ def test_a_wide_table(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     rewrite(*paths, names=("x*",))
     assert all(assert_true_index(paths[1], column, 5000) > 1 for column in range(3))
     expected = rows[rows[:, 0] * 2 > 3] * 2
-    found = pl.scan_parquet(paths[1]).filter(pl.col("x0") > 3).collect()
-    assert np.array_equal(found.drop("id").to_numpy(), expected)
+    result = pl.scan_parquet(paths[1]).filter(pl.col("x0") > 3).collect()
+    assert np.array_equal(result.drop("id").to_numpy(), expected)
 
 
 @pytest.mark.parametrize("rows", [[None] * 5, [[]] * 3, [[None, None]] * 4])

@@ -162,7 +162,7 @@ def _chunk_bytes(path: Path, number: int, column: int) -> bytes:
     return path.read_bytes()[start : start + chunk.total_compressed_size]
 
 
-def test_offset_indexes_of_the_others_point_at_their_pages(paths: Paths) -> None:
+def test_offset_indexes_of_other_columns_lead_to_their_pages(paths: Paths) -> None:
     wide = table(pa.array(list(vectors(num_rows=5000, dim=64))))
     pq.write_table(wide, paths[0], write_page_index=True, row_group_size=2000, data_page_size=4096)
     rewrite(*paths, dtype="float64")
@@ -244,11 +244,11 @@ def list_types(value: Any, dim: int) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("kind", range(6))
+@pytest.mark.parametrize("variant", range(6))
 @pytest.mark.parametrize("nullable", [True, False])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_every_kind_of_list(paths: Paths, kind: int, nullable: bool, dtype: str) -> None:
-    arrow_type = list_types(FLOATS[dtype], DIM)[kind]
+def test_every_type_of_list(paths: Paths, variant: int, nullable: bool, dtype: str) -> None:
+    arrow_type = list_types(FLOATS[dtype], DIM)[variant]
     field = pa.field("vector", arrow_type, nullable=nullable)
     column = pa.array(vectors(dtype).tolist(), arrow_type)
     pq.write_table(pa.table([column], schema=pa.schema([field])), paths[0], row_group_size=33)
@@ -272,10 +272,10 @@ def odd_rows(dim: int | None) -> list[Any]:
 
 
 @pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.parametrize("kind", range(3))
-def test_null_and_ragged_rows_stay(paths: Paths, kind: int, batch_size: int | None) -> None:
-    arrow_type = list_types(pa.float32(), DIM)[kind]
-    rows = odd_rows(DIM if kind == 2 else None)
+@pytest.mark.parametrize("variant", range(3))
+def test_null_and_ragged_rows_stay(paths: Paths, variant: int, batch_size: int | None) -> None:
+    arrow_type = list_types(pa.float32(), DIM)[variant]
+    rows = odd_rows(DIM if variant == 2 else None)
     pq.write_table(table(pa.array(rows, arrow_type)), paths[0], row_group_size=11)
     rewrite(*paths, batch_size=batch_size)
     assert_doubled(*paths)
@@ -364,10 +364,10 @@ def test_two_passes_and_two_arrays(paths: Paths) -> None:
 # Other lengths and dtypes
 
 
-@pytest.mark.parametrize("kind", range(6))
+@pytest.mark.parametrize("variant", range(6))
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_dtype_and_length_change(paths: Paths, kind: int, dtype: str) -> None:
-    arrow_type = list_types(pa.float32(), DIM)[kind]
+def test_dtype_and_length_change(paths: Paths, variant: int, dtype: str) -> None:
+    arrow_type = list_types(pa.float32(), DIM)[variant]
     field = pa.field("vector", arrow_type, metadata={"PARQUET:field_id": "7"})
     column = pa.array(vectors().tolist(), arrow_type)
     schema = pa.schema([field], metadata={"key": "value"})
@@ -635,8 +635,8 @@ def test_a_page_that_fails_its_checksum(paths: Paths, column: int) -> None:
 Lie = tuple[str, "Callable[[thrift.Struct], None]", str]
 
 
-def _set(struct: thrift.Struct, field_id: int, kind: int, value: Any) -> None:
-    struct[field_id] = kind, value
+def _set(struct: thrift.Struct, field_id: int, variant: int, value: Any) -> None:
+    struct[field_id] = variant, value
 
 
 def _group(footer: thrift.Struct, number: int = 0) -> Any:

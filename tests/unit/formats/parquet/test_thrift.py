@@ -118,10 +118,10 @@ def test_garbage_is_refused(raw: bytes, message: str) -> None:
         decode(raw)
 
 
-@pytest.mark.parametrize("kind", [9, 10])
-def test_an_empty_list_needs_no_type(kind: int) -> None:
-    raw = bytes([0x10 | kind, 0, 0x15, 2, 0])
-    assert decode(raw) == ({1: (kind, Items(0, [])), 2: (I32, 1)}, 5)
+@pytest.mark.parametrize("variant", [9, 10])
+def test_an_empty_list_needs_no_type(variant: int) -> None:
+    raw = bytes([0x10 | variant, 0, 0x15, 2, 0])
+    assert decode(raw) == ({1: (variant, Items(0, [])), 2: (I32, 1)}, 5)
     assert encode(decode(raw)[0]) == raw
 
 
@@ -166,8 +166,8 @@ SCALARS: dict[int, st.SearchStrategy[object]] = {
 }
 
 
-def _field(kind: int, value: object) -> tuple[int, object]:
-    return (kind, value) if kind != TRUE or value else (TRUE + 1, False)
+def _field(variant: int, value: object) -> tuple[int, object]:
+    return (variant, value) if variant != TRUE or value else (TRUE + 1, False)
 
 
 def _structs(values: st.SearchStrategy[tuple[int, object]]) -> st.SearchStrategy[Struct]:
@@ -178,17 +178,17 @@ def _containers(
     values: st.SearchStrategy[tuple[int, object]],
 ) -> st.SearchStrategy[tuple[int, object]]:
     structs = _structs(values)
-    scalars = [st.tuples(st.just(kind), st.lists(each)) for kind, each in SCALARS.items()]
+    scalars = [st.tuples(st.just(variant), st.lists(entry)) for variant, entry in SCALARS.items()]
     items = st.one_of(*scalars, st.tuples(st.just(STRUCT), st.lists(structs, max_size=3)))
     lists = items.map(lambda pair: (LIST, Items(*pair)))
-    empty = st.integers(0, 15).map(lambda kind: (LIST, Items(kind, [])))
+    empty = st.integers(0, 15).map(lambda variant: (LIST, Items(variant, [])))
     pairs = st.lists(st.tuples(SCALARS[BINARY], structs), min_size=1, max_size=3)
     maps = pairs.map(lambda pairs: (MAP, Pairs(BINARY, STRUCT, pairs)))
     return st.one_of(structs.map(lambda struct: (STRUCT, struct)), lists, empty, maps)
 
 
 FIELDS = st.recursive(
-    st.one_of(*(each.map(partial(_field, kind)) for kind, each in SCALARS.items())),
+    st.one_of(*(entry.map(partial(_field, variant)) for variant, entry in SCALARS.items())),
     _containers,
     max_leaves=12,
 )

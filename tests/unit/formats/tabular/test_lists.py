@@ -57,7 +57,7 @@ def twice(rows: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("batch_size", [None, 1])
 @pytest.mark.parametrize("suffix", ["arrow", "parquet"])
 @pytest.mark.parametrize("arrow_type", LISTS, ids=str)
-def test_null_rows_of_every_kind_of_list(
+def test_null_rows_of_every_type_of_list(
     tmp_path: Path, arrow_type: Any, suffix: str, batch_size: int | None
 ) -> None:
     source = save(tmp_path / f"x.{suffix}", pa.array(ROWS, arrow_type))
@@ -104,7 +104,7 @@ def test_views_of_any_components(tmp_path: Path, name: str, is_large: bool) -> N
     make, width = (
         (pa.LargeListViewArray, pa.int64()) if is_large else (pa.ListViewArray, pa.int32())
     )
-    mask = None if valid is None else pa.array([not each for each in valid])
+    mask = None if valid is None else pa.array([not entry for entry in valid])
     column = make.from_arrays(pa.array(offsets, width), pa.array(sizes, width), numbers, mask=mask)
     source = save(tmp_path / "x.arrow", column)
     after = load(double(source, "emb"))["emb"]
@@ -213,6 +213,6 @@ def test_two_columns_of_a_name_may_hold_vectors(tmp_path: Path) -> None:
     with pa.ipc.new_file(str(source), table.schema) as writer:
         writer.write_table(table)
     with ArrowReader(source) as reader:
-        found = [(spec.refusal, spec.may_be_vectors) for spec in reader.arrays()]
-    assert found[:2] == [("two columns have this name", True)] * 2
-    assert found[2] == ("not a list of numbers", False)
+        result = [(spec.refusal, spec.may_be_vectors) for spec in reader.arrays()]
+    assert result[:2] == [("two columns have this name", True)] * 2
+    assert result[2] == ("not a list of numbers", False)

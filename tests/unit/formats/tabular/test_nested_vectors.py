@@ -51,7 +51,7 @@ def specs(path: Path) -> dict[str, Any]:
 def twice(value: Any) -> Any:
     """Double every number, however deep in lists."""
     if isinstance(value, list):
-        return [twice(each) for each in value]
+        return [twice(entry) for entry in value]
     return value if value is None else 2 * value
 
 
@@ -112,9 +112,9 @@ def test_structs_in_structs(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_two_arrays_of_one_struct(tmp_path: Path, suffix: str) -> None:
-    one, other = structs(), structs(pa.list_(F4, 2))
+    one, second = structs(), structs(pa.list_(F4, 2))
     column = pa.StructArray.from_arrays(
-        [one.field(1), other.field(1), pa.array(["x"] * 10)], ["a", "b", "c"]
+        [one.field(1), second.field(1), pa.array(["x"] * 10)], ["a", "b", "c"]
     )
     source = save(tmp_path / f"x.{suffix}", pa.table({"emb": column}))
     before, after = load(source)["emb"], load(double(source, "emb.a", "emb.b"))["emb"]
@@ -135,9 +135,9 @@ def test_another_dtype_inside_a_struct(tmp_path: Path, suffix: str) -> None:
     table = pa.table({"emb": structs(pa.list_(F4, 2))}).replace_schema_metadata(metadata)
     source = save(tmp_path / f"x.{suffix}", table)
     after = load(double(source, "emb.values", dtype="float16", keep=1))
-    found = after.schema.field("emb").type.field("values").type
-    assert found == pa.list_(found.value_field, 1)
-    assert found.value_type == pa.float16()
+    result = after.schema.field("emb").type.field("values").type
+    assert result == pa.list_(result.value_field, 1)
+    assert result.value_type == pa.float16()
     words = json.loads(after.schema.metadata[b"huggingface"])["info"]["features"]["emb"]
     assert words["values"]["feature"]["dtype"] == "float16"
     assert words["values"]["length"] == 1
@@ -207,13 +207,13 @@ def test_each_inner_list_becomes_a_unit_vector(tmp_path: Path, suffix: str) -> N
     assert report.arrays[0].counts.null == 1
     assert report.arrays[0].shape == (7, None, 5)
     after = load(tmp_path / f"y.{suffix}")["emb"].to_pylist()
-    for found, row in zip(after, column.to_pylist(), strict=True):
+    for result, row in zip(after, column.to_pylist(), strict=True):
         if row is None:
-            assert found is None
+            assert result is None
             continue
         rows = np.array(row, "f8")
         expected = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        np.testing.assert_allclose(np.array(found), expected, rtol=1e-6)
+        np.testing.assert_allclose(np.array(result), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -394,7 +394,7 @@ def test_the_schema_of_spark_for_a_column_in_a_struct(tmp_path: Path, described:
         return
     after = pq.read_metadata(double(source, "emb.values", dtype="float64")).metadata
     (field,) = json.loads(after[key.encode()])["fields"]
-    assert [each["type"] for each in field["type"]["fields"]] == [
+    assert [entry["type"] for entry in field["type"]["fields"]] == [
         "double",
         {"type": "array", "elementType": "double"},
     ]
