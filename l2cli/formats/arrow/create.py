@@ -1,4 +1,7 @@
-"""A new Arrow IPC file, or stream."""
+"""A new Arrow IPC file, or a new stream, written by pyarrow.
+
+Conversions to Arrow use it, with tables that a reader of any format made.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""FlatBuffers, as far as the metadata of Arrow IPC take it: tables, numbers, lists of structs.
+"""FlatBuffers, as far as the metadata of Arrow IPC need it: tables, numbers, lists of structs.
 
-Whatever leads out of the buffer is a ``struct.error``; nothing is allocated by a claimed length.
+A number that points outside the buffer raises ``struct.error``, and no memory is allocated by a
+length that the buffer claims. ``footer`` and ``messages`` read with it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The footer of an Arrow IPC file, which says where its dictionaries and record batches are.
+"""The footer of an Arrow IPC file, which lists where its dictionaries and record batches are.
 
-A file need not hold a stream: messages may stand in any order and apart, without a schema before
-them or a mark of the end behind them. What counts is what the footer lists, in its order. pyarrow
-reads by it; here it is looked through first, for it may be hostile.
+A file need not hold a stream: messages may stand in any order, with gaps between them, without a
+schema before them or an end mark behind them. What counts is what the footer lists, in its order.
+pyarrow reads by the footer without checking it, and the file may be hostile; so the reader checks
+it here first. Nothing here reads rows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What pyarrow doesn't tell of an Arrow IPC stream: how many rows follow, and their codec.
+"""The number of rows of an Arrow IPC message, and its codec, neither of which pyarrow tells.
 
-A stream is a sequence of messages, each a length, a FlatBuffer that describes a body, and the
-body (Arrow columnar format 1.5, "IPC"). Only the few fields that are asked for are looked up.
+A stream is a sequence of messages. Each is a length, a FlatBuffer that describes a body, and the
+body (Arrow columnar format 1.5, "IPC"). Only the few fields that ``footer`` and ``streams`` need
+are decoded, and no body is read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Arrow IPC, files and streams: the same record batches, with new rows in some columns.
+"""Reading Arrow IPC files and streams, one record batch at a time.
 
-A record batch is a window. pyarrow reads it and writes it again, with its neighbours in it, so
-memory holds a record batch at a time.
+A record batch is a window. The reader keeps it whole in the context of its batches, because the
+writer writes all its columns again. So memory holds one record batch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Record batches from where they are stored: by the footer of a file, or from streams.
+"""The record batches of an Arrow IPC file, by its footer, and those of streams, in their order.
 
-Streams may stand end to end, as ``cat`` leaves them. They count as one table, as long as their
-columns are the same; the metadata of their schemas may differ.
+Streams may stand end to end, as ``cat`` leaves them. They count as one table if their columns are
+the same; the metadata of their schemas may differ. The reader is the only caller; nothing here
+knows which columns are selected.
 """
 
 from __future__ import annotations

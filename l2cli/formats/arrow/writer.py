@@ -1,4 +1,8 @@
-"""Arrow IPC out: the record batches of a source with new rows in some columns."""
+"""Writing Arrow IPC: the record batches of a source with new rows in some columns.
+
+Only the reader makes a writer. It writes a record batch when the rows of all selected columns
+have come back.
+"""
 
 from __future__ import annotations
 

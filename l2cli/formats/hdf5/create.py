@@ -1,4 +1,7 @@
-"""A new HDF5 file of contiguous datasets, which conversions to HDF5 write."""
+"""A new HDF5 file of contiguous datasets.
+
+Conversions to HDF5 use it, and know no datatype or property of HDF5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""One file of a set: HDF5's drivers that store a file in several, by what its superblock says."""
+"""One file of a set: HDF5's drivers that store a file in several, named in its superblock.
+
+The reader asks when HDF5 can't open a file, to say which driver it takes. It reads bytes, and
+never asks HDF5.
+"""
 
 from __future__ import annotations
 

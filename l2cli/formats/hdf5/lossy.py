@@ -1,4 +1,8 @@
-"""Filters that store other numbers than they are given: unit rows would not be unit after them."""
+"""Filters that store other numbers than they get, after which unit rows would not be unit rows.
+
+The writer refuses to write through such a filter, and the reader notes that there is one. Nothing
+here reads chunks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The filters that chunks go through: their names, and where to get one that isn't there."""
+"""The filters that chunks go through: their names, and where to get one that isn't installed.
+
+Descriptions and refusals of datasets name filters with it. Nothing here runs a filter.
+"""
 
 from __future__ import annotations
 

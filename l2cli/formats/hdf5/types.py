@@ -1,4 +1,7 @@
-"""HDF5 datatypes as the dtypes that the rest of the library speaks of, and back."""
+"""HDF5 datatypes as the dtypes that the rest of the library knows, and back.
+
+Readers describe datasets with it, and writers make datatypes. Nothing here opens a file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The numbers behind an npy header, by row windows, in a file that can be read anywhere."""
+"""The numbers behind an npy header, read and written by windows of rows, in either order.
+
+The reader and the writer of ``.npy`` use it, and those of ``.npz`` for members in Fortran order.
+The file must be seekable. Nothing here parses a header.
+"""
 
 from __future__ import annotations
 

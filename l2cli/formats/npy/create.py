@@ -1,4 +1,7 @@
-"""A new ``.npy``: one array in C order, little-endian."""
+"""A new ``.npy``: one array in C order, little-endian.
+
+Conversions to npy use it; it copies nothing from a source.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The header of an ``.npy`` array: parsed without trust, written back as it was.
+"""The header of an ``.npy`` array: parsed as hostile, written back byte for byte.
 
 The format is NEP 1's: a magic string, a version, a length, and a Python dict literal padded
-with spaces. NumPy's own parser is private for version 3.0 and drops the byte order of ``<V2``,
-by which bfloat16 is told.
+with spaces. NumPy's own parser is private for version 3.0. It also drops the byte order of
+``<V2``, which is how bfloat16 is recognized. All of ``npy`` and ``npz`` use it; it never reads
+the numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""``.npy``: an array, or several one behind the other, and what may follow them."""
+"""Reading and writing ``.npy``: one array or several end to end, and any bytes after them.
+
+The writer takes everything but the selected rows from the reader. How an array of records is
+taken apart and put together is the matter of ``stored``.
+"""
 
 from __future__ import annotations
 

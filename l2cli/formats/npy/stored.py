@@ -1,8 +1,9 @@
 """An npy array as it is stored, and the arrays in it: itself, or the fields of its records.
 
-A structured array holds a record a row, such as ``[('id', '<i8'), ('embedding', '<f4', (8,))]``.
-Each field counts as an array of its own. What is written is the records as they were, but for
-the fields that were normalized.
+A structured array holds one record per row, such as
+``[('id', '<i8'), ('embedding', '<f4', (8,))]``. Each field counts as an array of its own. The
+records are written as they were, except for the fields that were normalized. Both ``.npy`` and
+``.npz`` use it; it knows nothing of files.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""NumPy's .npz archives."""
+"""NumPy's ``.npz`` archives: zip files whose members are ``.npy`` arrays."""

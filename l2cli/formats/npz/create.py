@@ -1,4 +1,7 @@
-"""A new ``.npz``: what ``numpy.savez`` would write, an array at a time."""
+"""A new ``.npz``, as ``numpy.savez`` would write it, one array at a time.
+
+Conversions to npz use it, and so does the option that adds an array of norms to an archive.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``.npz``: a zip of ``.npy`` members, stored or compressed, and whatever else is in it."""
+"""Reading ``.npz``: a zip of ``.npy`` members, stored or compressed, and of any other files.
+
+Members are read front to back, because that is how they are compressed; one in Fortran order is
+first unpacked into a temporary file. Headers and records are the matter of ``npy``.
+"""
 
 from __future__ import annotations
 

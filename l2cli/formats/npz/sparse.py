@@ -1,4 +1,8 @@
-"""Sparse matrices in an ``.npz``: SciPy's, and such as have the same parts."""
+"""Sparse matrices in an ``.npz``: those that SciPy saves, and others with the same parts.
+
+The reader asks which arrays are parts of one, since the values of a sparse matrix are not
+vectors. Nothing here opens the archive.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""An ``.npz`` archive written like another: what is not normalized is copied, member by member."""
+"""Writing an ``.npz`` from a source as its template: other members are copied.
+
+Only the reader makes a writer. Members come in the order of the archive, so it is read and
+written front to back.
+"""
 
 from __future__ import annotations
 
@@ -101,14 +105,14 @@ class NpzWriter(Writer):
                     break
                 after.write(block)
 
-    def _open(self, like: zipfile.ZipInfo, size: int) -> IO[bytes]:
-        info = zipfile.ZipInfo(like.filename, like.date_time)
-        info.compress_type = like.compress_type
-        info.comment = like.comment
-        info.create_system = like.create_system
-        info.internal_attr = like.internal_attr
-        info.external_attr = like.external_attr
-        info.extra = _without_sizes(like.extra)
+    def _open(self, template: zipfile.ZipInfo, size: int) -> IO[bytes]:
+        info = zipfile.ZipInfo(template.filename, template.date_time)
+        info.compress_type = template.compress_type
+        info.comment = template.comment
+        info.create_system = template.create_system
+        info.internal_attr = template.internal_attr
+        info.external_attr = template.external_attr
+        info.extra = _without_sizes(template.extra)
         info.file_size = size
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Two members of one name were two in the source.

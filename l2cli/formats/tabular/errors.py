@@ -1,4 +1,7 @@
-"""What pyarrow and the modules of its formats raise, turned into the errors of ``l2cli``."""
+"""Errors of pyarrow, and of the modules that parse its formats, as errors of this library.
+
+``arrow`` and ``parquet`` run all reading of a source inside :func:`as_format_error`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What to type to take the scalar columns of a table as one array: the glob for their names."""
+"""The hint which glob selects the scalar columns of a table as one array.
+
+The columns of Parquet and Arrow IPC put it into the refusals of scalar
+columns. Nothing here reads a table.
+"""
 
 from __future__ import annotations
 

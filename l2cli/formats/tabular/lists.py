@@ -1,7 +1,8 @@
 """Windows of list columns: lists, large, of a fixed size, list views, and lists of lists.
 
-Every kind of list comes down to components that lie end to end, and to offsets that say where a
-row begins. So a row of lists of one length is a matrix, whose rows are the vectors.
+Every list type comes down to components that lie end to end, and to offsets that say where a
+row begins. So a row of lists of one length is a matrix, whose rows are the vectors. ``structs``
+and the dense rows of Parquet use these windows; nothing here knows of files or names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """An Arrow schema for columns that get another dtype or length.
 
-Three places name them: the field itself, and what pandas and Hugging Face put into the
-metadata. Only those words change: names, nullability and the rest of the metadata stay.
+Three parts of it name them: the field itself, and what pandas and Hugging Face put into the
+metadata. Only the dtypes and lengths change; names, nullability and all other metadata stay. The
+writers of ``arrow`` and ``parquet`` use it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Columns inside structs: taken out, and put back in place of what was there."""
+"""Columns inside structs: taken out of their structs, and put back with new values.
+
+Readers and writers of ``arrow`` and ``parquet`` get their windows here. Nothing here knows names
+of arrays.
+"""
 
 from __future__ import annotations
 

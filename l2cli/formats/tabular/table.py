@@ -1,4 +1,8 @@
-"""Whole tables in and out: what Parquet and Arrow IPC hold, and each other's files are made of."""
+"""Whole tables: read from Parquet or Arrow IPC, and written as a new file of either.
+
+Conversions use it, from one of these formats to the other or from arrays to a table. It knows
+neither format: each implements the abstract methods.
+"""
 
 from __future__ import annotations
 

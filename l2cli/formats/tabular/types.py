@@ -1,4 +1,8 @@
-"""Arrow's types: which are lists of numbers, and why others can't be normalized."""
+"""Arrow's types: which are lists of numbers, and why others can't be normalized.
+
+``columns`` describes arrays with it, and windows ask it for the layout of a type. Nothing here
+looks at values.
+"""
 
 from __future__ import annotations
 

@@ -198,9 +198,7 @@ class _Raw(io.RawIOBase):
 def test_a_stream_with_a_second_array_is_refused(tmp_path: Path) -> None:
     content = _save(tmp_path / "x.npy", *_arrays()).read_bytes()
     for name in ("y.npy", "y.npz", "y.parquet"):
-        with pytest.raises(
-            SelectionError, match=r"another array behind the first.*`select='\*'` takes all"
-        ):
+        with pytest.raises(SelectionError, match=r"behind the first.*`select='\*'` takes all"):
             normalize_file(_Raw(content), tmp_path / name)
     with pytest.raises(SelectionError, match="another array behind the first"):
         check([_Raw(content)])
