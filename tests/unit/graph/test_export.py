@@ -225,7 +225,7 @@ class TestReplacingFolder:
 
     def test_a_folder_with_the_marker_is_replaced_if_that_was_said(self, tmp_path: Path) -> None:
         self._write(tmp_path / "x", "old")
-        with pytest.raises(DestinationError, match="exists; replace it with --overwrite"):
+        with pytest.raises(DestinationError, match="exists; replace it with `overwrite=True`"):
             self._write(tmp_path / "x", "new")
         assert (tmp_path / "x" / "marker").read_text() == "old"
         self._write(tmp_path / "x", "new", overwrite=True)
