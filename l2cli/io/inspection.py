@@ -15,9 +15,10 @@ from l2cli.arrays import FLOAT_DTYPES
 from l2cli.errors import L2NormError, NoArrayError, SelectionError
 from l2cli.filesystem.walk import list_folder
 from l2cli.formats.registry import by_suffix, full_suffix
+from l2cli.io.candidates import why_not
 from l2cli.io.families import families_of
 from l2cli.io.resolve import find_source
-from l2cli.io.selection import Selection, select, why_not
+from l2cli.io.selection import Selection, select
 from l2cli.io.survey import survey_files
 from l2cli.options import NormalizeOptions
 

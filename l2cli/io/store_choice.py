@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from l2cli.arrays import FLOAT_DTYPES, INTEGER_DTYPES
 from l2cli.errors import NoArrayError, OtherArraysError, SelectionError
 from l2cli.io.array_names import means_embedding, mentions_embedding
+from l2cli.io.candidates import is_embedding_named
 from l2cli.io.families import ANY
-from l2cli.io.selection import Selection, is_embedding_named, other_candidates, select
+from l2cli.io.selection import Selection, other_candidates, select
 from l2cli.text import shape_text
 
 if TYPE_CHECKING:

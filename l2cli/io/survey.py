@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from l2cli.errors import L2NormError
 from l2cli.formats.registry import detect
 from l2cli.io.array_names import means_embedding, means_other, mentions_embedding
+from l2cli.io.candidates import is_weak
 from l2cli.io.families import sampled
-from l2cli.io.selection import is_weak
 from l2cli.io.source import open_source
 from l2cli.io.store_choice import StoreChoice, array_names, folder_of, row_length, select_alone
 

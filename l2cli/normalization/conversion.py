@@ -17,7 +17,8 @@ from l2cli.errors import DestinationError, SelectionError
 from l2cli.filesystem.atomic import temporary_errors, temporary_file
 from l2cli.formats.create import UNNAMED
 from l2cli.formats.registry import new_file_writer
-from l2cli.io.selection import select, selector
+from l2cli.io.refusals import selector
+from l2cli.io.selection import select
 from l2cli.io.source import named_errors, open_source
 from l2cli.normalization.rewrite import Rewrite
 from l2cli.text import brief

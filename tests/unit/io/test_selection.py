@@ -10,7 +10,8 @@ import pytest
 
 from l2cli.arrays import ArraySpec
 from l2cli.errors import SelectionError
-from l2cli.io.selection import select, why_not
+from l2cli.io.candidates import why_not
+from l2cli.io.selection import select
 
 
 def _array(name: str, dtype: str = "float32", rank: int = 2, refusal: str = "") -> ArraySpec:
