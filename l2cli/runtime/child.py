@@ -1,4 +1,4 @@
-"""A supervised child process: the guard of a single file, a worker of a store, a spare backend.
+"""A supervised child process: of a command, a worker of a store, or a spare backend.
 
 There are two ways to start one. :func:`call_in_fork` forks, which takes about a millisecond as
 long as nothing heavy is imported, and calls one function. :class:`SpawnedChild` starts a new

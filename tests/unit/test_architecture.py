@@ -36,7 +36,7 @@ LAYERS = {
         commands
         stores command
         child summaries tables
-        guard options errors streams
+        options errors streams
         progress
         log_lines
         terminal
