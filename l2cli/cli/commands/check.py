@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import click
 
 from l2cli.cli.child import in_child
 from l2cli.cli.command import Command
-from l2cli.cli.errors import error_text, with_flags_in_json
+from l2cli.cli.errors import error_text, with_flags, with_flags_in_json
 from l2cli.cli.options import PATH, Output, made, option_of, options_of, output_options
 from l2cli.cli.progress import progress_bar
 from l2cli.cli.streams import check_stdin, open_stdin
@@ -95,7 +95,7 @@ def command(sources: tuple[Path, ...], against: str | None, **parameters: Any) -
     elif not output.quiet:
         for line in check_lines(report):
             click.echo(line)
-    _write_pictures(report, pictures)
+    _write_pictures(_with_flags(report), pictures)
     return report.exit_code
 
 
@@ -113,6 +113,12 @@ def _check_pictures(pictures: _Pictures) -> None:
         check_destination(path, overwrite=pictures.overwrite)
     if pictures.plot is not None:
         check_plotting()
+
+
+def _with_flags(report: CheckReport) -> CheckReport:
+    """Return ``report`` with its texts in the words of the command, as pages and plots show it."""
+    files = [replace(file, error=error_text(file.error)) for file in report.files]
+    return replace(report, files=files, unfinished=list(map(with_flags, report.unfinished)))
 
 
 def _write_pictures(report: CheckReport, pictures: _Pictures) -> None:

@@ -168,3 +168,12 @@ def test_names_can_not_drive_the_terminal(tmp_path: Path) -> None:
     done = l2norm("check", "x.npz", cwd=tmp_path)
     assert "\x1b" not in done.out + done.err
     assert "r\\x1b[31m\\n" in done.out
+
+
+def test_the_page_names_options_and_no_parameters(unit: Path) -> None:
+    np.savez(unit.parent / "two.npz", emb=unit_rows(), embedding=unit_rows())
+    done = l2norm("check", unit.name, "two.npz", "--report", "x.html", cwd=unit.parent)
+    page = (unit.parent / "x.html").read_text(encoding="utf-8")
+    assert (done.code, "-s emb or -s embedding" in done.err) == (3, True)
+    assert "choose with -s emb or -s embedding; -s takes several names" in page
+    assert "`" not in page
