@@ -20,6 +20,7 @@ from l2cli.cli.errors import (
     report_error,
     report_usage,
 )
+from l2cli.cli.options import with_formats
 from l2cli.cli.terminal import open_streams, say
 from l2cli.runtime import interruption
 from l2cli.text import suggestion
@@ -68,11 +69,12 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, "-V", "--version", prog_name="l2norm")
 @click.pass_context
+@with_formats
 def cli(ctx: click.Context) -> None:
     """Make the vectors in embedding files unit vectors.
 
-    Reads .npy, .npz, HDF5, Parquet and Arrow files of any size, folders of them, or a pipe,
-    scales each row to Euclidean norm 1, and leaves everything else as it was.
+    Reads files of any size ({formats}), folders of them, or a pipe, scales each row to
+    Euclidean norm 1, and leaves everything else as it was.
 
     \b
       l2norm normalize vectors.npy      writes vectors.normalized.npy

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
 import click
 
-from l2cli.formats.registry import NAMES
+from l2cli.formats.registry import NAMES, titles
 from l2cli.options import described
 from l2cli.options.fields import choices_of, types_of
 
@@ -62,6 +62,12 @@ def parse_integers(
         return tuple(int(part) for part in value.split(","))
     except ValueError as exc:
         raise click.BadParameter(f"'{value}' is not INT or INT,INT…") from exc
+
+
+def with_formats(command: Function) -> Function:
+    """Name the formats where the docstring of a command, which is its help, has ``{formats}``."""
+    command.__doc__ = (command.__doc__ or "").replace("{formats}", titles())
+    return command
 
 
 def option_of(options: Any, name: str, text: str = "") -> Callable[[Function], Function]:

@@ -12,7 +12,7 @@ import click
 from l2cli.cli.child import in_child
 from l2cli.cli.command import Command
 from l2cli.cli.errors import EXIT_INTERRUPTED
-from l2cli.cli.options import PATH, Output, made, options_of, output_options
+from l2cli.cli.options import PATH, Output, made, options_of, output_options, with_formats
 from l2cli.cli.progress import progress_bar
 from l2cli.cli.stores import is_store, normalize_folder
 from l2cli.cli.streams import STANDARD_INPUT, STANDARD_OUTPUT, check_stdin, check_stdout, open_stdin
@@ -40,13 +40,14 @@ if TYPE_CHECKING:
 @options_of(NormalizeOptions)
 @options_of(StoreOptions)
 @output_options()
+@with_formats
 def command(sources: tuple[Path, ...], destination: str | None, **parameters: Any) -> int:
     """Make the vectors in SOURCE unit vectors: y = x / sqrt(max(sum(x²), epsilon)).
 
-    SOURCE is an .npy, .npz, HDF5, Parquet or Arrow IPC file, several, or a folder of such (a
-    store). What is not the array stays as it was, and a file appears whole or not at all. A
-    store that was cut off goes on when the same command is run again. Without SOURCE, or with
-    -, standard input is read and standard output written.
+    SOURCE is a file ({formats}), several, or a folder of such (a store). What is not
+    the array stays as it was, and a file appears whole or not at all. A store that was cut off
+    goes on when the same command is run again. Without SOURCE, or with -, standard input is read
+    and standard output written.
 
     \b
       l2norm normalize vectors.npy
