@@ -1,4 +1,7 @@
-"""``python -m l2cli``, and what the ``l2norm`` script calls."""
+"""``python -m l2cli``, and what the ``l2norm`` script calls.
+
+It holds what must come before the command is imported, and nothing else.
+"""
 
 import signal
 

@@ -1,4 +1,8 @@
-"""What an array in a container looks like, and the windows it is read in."""
+"""What an array in a container looks like, and the windows it is read in.
+
+Readers describe their arrays with it, and everything that chooses, reads or writes arrays uses it.
+It knows no format and reads nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What was done: counts, in words and as JSON."""
+"""What was done: counts, in words and as JSON.
+
+The normalization of a file and the run of a store fill it in; users of the library and the command
+read it. It knows nothing of files or options, and its texts name parameters.
+"""
 
 from __future__ import annotations
 

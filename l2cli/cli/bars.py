@@ -1,4 +1,8 @@
-"""The bars of a check in block characters, for a terminal."""
+"""The bars of a check in block characters, for a terminal.
+
+Used by :mod:`l2cli.cli.tables`. It is handed the bars, and knows nothing of rows or of terminals
+but how wide one must be.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How far a long run is, a line at a time, where there is no terminal to draw a bar on."""
+"""How far a long run is, a line at a time, where there is no terminal to draw a bar on.
+
+Used by :mod:`l2cli.cli.progress`. It counts and prints, and knows nothing of what is counted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What shows the progress of a command: a bar on a terminal, lines in a log."""
+"""What shows the progress of a command: a bar on a terminal, lines in a log.
+
+The commands use it, and :mod:`l2cli.cli.stores`. It is handed how far the work is, and knows
+nothing of what is done.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``l2norm normalize`` for a folder, or for several sources: what it refuses and prints."""
+"""``l2norm normalize`` for a folder, or for several sources: what it refuses and prints.
+
+Used by :mod:`l2cli.cli.commands.normalize`. The run itself is the business of
+:func:`l2cli.normalize_store`.
+"""
 
 from __future__ import annotations
 

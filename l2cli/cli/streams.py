@@ -1,4 +1,8 @@
-"""The standard streams as source and destination of vectors."""
+"""The standard streams as source and destination of vectors.
+
+``normalize`` and ``check`` use it. It refuses what no stream can be, and reads and writes nothing
+itself.
+"""
 
 from __future__ import annotations
 

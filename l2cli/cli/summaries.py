@@ -1,4 +1,8 @@
-"""What was done, printed: of one file and of a store alike."""
+"""What was done, printed: of one file and of a store alike.
+
+Used by ``normalize``, of files and of stores. It writes no texts of its own about rows: those are
+the report's.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The lines and tables that ``check`` and ``inspect`` print of what the library returns."""
+"""The lines and tables that ``check`` and ``inspect`` print of what the library returns.
+
+Used by these two commands. It turns parameters into options in every text, and control characters
+into text; it prints nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the user sees while a command runs, and what the user is spared."""
+"""What the user sees while a command runs, and what the user is spared.
+
+Most modules of the command print by it. It knows nothing of commands, files or vectors.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Rows in, unit rows and norms out."""
+"""Rows in, unit rows and norms out.
+
+Normalization, checking and arrays in memory use it. It knows nothing of files and formats.
+"""

@@ -1,4 +1,7 @@
-"""What may happen to files: how a source is opened, where the result goes, what is replaced."""
+"""What may happen to files: how a source is opened, where the result goes, what is replaced.
+
+Made by users of the library and by the command, and handed on whole. It opens no files.
+"""
 
 from __future__ import annotations
 

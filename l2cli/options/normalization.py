@@ -1,4 +1,8 @@
-"""How vectors are normalized and checked, and what that means for one array."""
+"""How vectors are normalized and checked, and what that means for one array.
+
+Made by users of the library and by the command, and handed on whole. It knows nothing of formats
+and of backends but their names.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``l2norm bench``."""
+"""How fast this machine is, as ``l2norm bench`` prints it.
+
+It parses and prints; what is measured, and how, is the business of :mod:`l2cli.bench`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``l2norm check``."""
+"""Whether rows are unit rows: ``l2norm check``.
+
+It parses, prints lines or JSON, and writes the page and the plot. The norms are taken by
+:func:`l2cli.check`, in a child process.
+"""
 
 from __future__ import annotations
 

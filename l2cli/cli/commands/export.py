@@ -1,4 +1,7 @@
-"""``l2norm export``."""
+"""The graph in a file of its own: ``l2norm export``.
+
+It parses and prints; the forms of the graph are known to :mod:`l2cli.graph` alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``l2norm inspect``."""
+"""What is in a file or folder: ``l2norm inspect``.
+
+It parses and prints; files and folders are looked into by :mod:`l2cli.io.inspection`, each in a
+child process.
+"""
 
 from __future__ import annotations
 
