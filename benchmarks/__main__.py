@@ -65,7 +65,7 @@ class Comparison:
         with tempfile.TemporaryDirectory(dir=parent) as name:
             ours, peer = self.prepare(Path(name))
             ratio = compare(ours, peer, Path(name), num_runs)
-        ratio = replace(ratio, ratios=[each / self.scale for each in ratio.ratios])
+        ratio = replace(ratio, ratios=[one / self.scale for one in ratio.ratios])
         return f"| {self.label} | {ratio} |"
 
 
@@ -132,8 +132,8 @@ def _npy_script(title: str, peer: str, needs: str = "") -> Comparison:
 
 def _parquet(title: str, peer: str, needs: str = "") -> list[Comparison]:
     return [
-        Comparison(f"Parquet, {kind}", title, MARGINAL, _files(make, ".parquet", peer), needs)
-        for kind, make in (("list", files.make_list), ("fixed_size_list", files.make_fixed))
+        Comparison(f"Parquet, {name}", title, MARGINAL, _files(make, ".parquet", peer), needs)
+        for name, make in (("list", files.make_list), ("fixed_size_list", files.make_fixed))
     ]
 
 
@@ -205,12 +205,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("words", nargs="*")
-    wishes = parser.parse_intermixed_args()
+    args = parser.parse_intermixed_args()
     print("| | against | | ratio | from, to | ours | theirs | peak |")
     print("|---" * 8 + "|")
     for comparison in COMPARISONS:
-        if all(word in comparison.label for word in wishes.words) and _is_there(comparison.needs):
-            print(comparison.row(wishes.folder, wishes.runs), flush=True)
+        if all(word in comparison.label for word in args.words) and _is_there(comparison.needs):
+            print(comparison.row(args.folder, args.runs), flush=True)
 
 
 if __name__ == "__main__":

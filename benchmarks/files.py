@@ -59,19 +59,19 @@ def _make_hdf5(path: Path, num_rows: int, **storage: Any) -> None:
             dataset[start : start + len(block)] = block
 
 
-def _make_parquet(path: Path, num_rows: int, kind: Any) -> None:
-    schema = pa.schema({"id": pa.int64(), "embedding": kind})
+def _make_parquet(path: Path, num_rows: int, list_type: Any) -> None:
+    schema = pa.schema({"id": pa.int64(), "embedding": list_type})
     with pq.ParquetWriter(path, schema, use_dictionary=["id"]) as writer:
         for start, block in _blocks(num_rows):
             offsets = np.arange(0, block.size + 1, DIM, dtype="i4")
             values = pa.array(block.ravel())
             rows = (
                 pa.FixedSizeListArray.from_arrays(values, DIM)
-                if pa.types.is_fixed_size_list(kind)
+                if pa.types.is_fixed_size_list(list_type)
                 else pa.ListArray.from_arrays(offsets, values)
             )
             numbers = pa.array(np.arange(start, start + len(block)))
-            writer.write_table(pa.table([numbers, rows.cast(kind)], schema))
+            writer.write_table(pa.table([numbers, rows.cast(list_type)], schema))
 
 
 def _blocks(num_rows: int) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:

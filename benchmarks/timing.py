@@ -110,7 +110,7 @@ def compare(ours: Command, peer: Command, folder: Path, num_runs: int) -> Ratio:
     runs = [(_run(ours, folder), _run(peer, folder)) for _ in range(num_runs)]
     mine, theirs = (_costs([run[side] for run in runs]) for side in (0, 1))
     return Ratio(
-        [one / other for one, other in zip(mine, theirs, strict=True)],
+        [our_cost / peer_cost for our_cost, peer_cost in zip(mine, theirs, strict=True)],
         statistics.median(mine),
         statistics.median(theirs),
         max(whole.megabytes for (whole, _), _ in runs),

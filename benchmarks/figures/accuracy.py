@@ -29,8 +29,8 @@ def main() -> None:
                     negligible = NEGLIGIBLE.get(dtype.name, 2.0**-70)
                     error = worst_ulp(result, rows, epsilon, negligible)
                     worst[backend] = max(worst[backend], error)
-        figures = " | ".join(f"{error:.5f} ulp" for error in worst.values())
-        print(f"| {dtype.name} | {figures} | {REPEATS * NUM_ROWS:,} |", flush=True)
+        errors = " | ".join(f"{error:.5f} ulp" for error in worst.values())
+        print(f"| {dtype.name} | {errors} | {REPEATS * NUM_ROWS:,} |", flush=True)
     for backend in backends:
         backend.close()
 

@@ -66,7 +66,7 @@ def _parquet_fixed(path: Path, num_rows: int) -> None:
     _parquet(path, num_rows, fixed=True)
 
 
-KINDS: dict[str, tuple[str, Callable[[Path, int], None], str]] = {
+FILES: dict[str, tuple[str, Callable[[Path, int], None], str]] = {
     "npy": ("x.npy", _npy, L2NORM),
     "npy through a pipe": ("x.npy", _npy, PIPE),
     "npy, Fortran order": ("x.npy", _npy_fortran, L2NORM),
@@ -87,7 +87,7 @@ def _make(make: Callable[[Path, int], None], source: Path, num_rows: int) -> Non
 def main(parent: str) -> None:
     """Print the table."""
     print("| | 0.6 GB | 2.4 GB | difference |\n|---|---|---|---|")
-    for kind, (name, make, line) in KINDS.items():
+    for file, (name, make, line) in FILES.items():
         peaks = []
         for num_rows in SIZES:
             with tempfile.TemporaryDirectory(dir=parent) as folder:
@@ -96,7 +96,7 @@ def main(parent: str) -> None:
                 command = Command(line, source, suffix=source.suffix)
                 peaks.append(command.run(source, Path(folder)).megabytes)
         small, large = peaks
-        print(f"| {kind} | {small:.0f} MB | {large:.0f} MB | {large - small:+.0f} MB |", flush=True)
+        print(f"| {file} | {small:.0f} MB | {large:.0f} MB | {large - small:+.0f} MB |", flush=True)
 
 
 if __name__ == "__main__":

@@ -105,9 +105,9 @@ def _trace() -> tuple[int, int]:
                 check=True,
                 env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
             )
-        found = set(Path(folder, "warm").read_text().splitlines())
-    calls = sum(line.startswith("call ") for line in found)
-    loaded = [Path(line.removeprefix("module ")) for line in found if line.startswith("module ")]
+        traced = set(Path(folder, "warm").read_text().splitlines())
+    calls = sum(line.startswith("call ") for line in traced)
+    loaded = [Path(line.removeprefix("module ")) for line in traced if line.startswith("module ")]
     return sum(not _is_empty(path) for path in loaded), calls
 
 

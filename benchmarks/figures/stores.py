@@ -119,14 +119,14 @@ def _many(parent: Path) -> None:
         print(f"100,000 tiny shards, {name}: {seconds:.1f} s, {peak:.0f} MB", flush=True)
 
 
-FIGURES = {"small": _small, "kill": _kill, "many": _many}
+MEASUREMENTS = {"small": _small, "kill": _kill, "many": _many}
 
 
 def main(parent: str, *names: str) -> None:
     """Print the figures."""
-    for name in names or FIGURES:
+    for name in names or MEASUREMENTS:
         with tempfile.TemporaryDirectory(dir=parent) as folder:
-            FIGURES[name](Path(folder))
+            MEASUREMENTS[name](Path(folder))
 
 
 if __name__ == "__main__":
