@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted(path for folder in ("l2cli", "tests") for path in (ROOT / folder).rglob("*.py"))
+FOLDERS = ("l2cli", "tests", "benchmarks")
+MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 WORDS = {
     "wish": "option",
