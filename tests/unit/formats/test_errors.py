@@ -86,7 +86,7 @@ def test_what_the_system_refuses_is_told_from_damage() -> None:
     ids=lambda entry: type(entry).__name__,
 )
 def test_what_is_not_the_sources_fault_passes(raised: BaseException) -> None:
-    with pytest.raises(type(raised)) as caught, reading("x"):
+    with pytest.raises(type(raised), match=f"^{raised}$") as caught, reading("x"):
         raise raised
     assert caught.value is raised
 
@@ -142,7 +142,7 @@ def test_a_new_reader_is_guarded_as_it_is_made() -> None:
         reader.arrays()
     with pytest.raises(FormatError, match=r"x\.new is damaged .* invalid start byte"):
         list(reader.batches([], None))
-    with pytest.raises(KeyError):  # A writer's errors are for it to tell apart.
+    with pytest.raises(KeyError, match=r"x\.new"):  # A writer's errors are for it to tell apart.
         reader.writer(label, {})
 
 

@@ -30,9 +30,8 @@ ROWS = np.random.default_rng(0).standard_normal((30, 384)).astype("f4")
 
 def _message(path: Path, content: bytes) -> str:
     path.write_bytes(content)
-    with pytest.raises(FormatError) as caught:
+    with pytest.raises(FormatError, match=r"^[^\n]+$") as caught:
         detect(path)
-    assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
