@@ -162,22 +162,22 @@ class BackendContract:
             text=True,
             env={**os.environ, "KERAS_BACKEND": self.name},
         )
-        answers = json.loads(done.stdout.splitlines()[-1])
+        results = json.loads(done.stdout.splitlines()[-1])
         rows = np.load(tmp_path / "rows.npy")
         for name in ("array.npy", "thread.npy", "file.npy"):
             result = np.load(tmp_path / name)
             assert result.tobytes() == true_quotient(rows).astype("f4").tobytes()
-        assert answers.pop("backend") == self.name
-        assert answers.pop("checked") == 0
-        assert answers.pop("device").startswith("BackendError: ")
-        assert set(answers) == {
+        assert results.pop("backend") == self.name
+        assert results.pop("checked") == 0
+        assert results.pop("device").startswith("BackendError: ")
+        assert set(results) == {
             "l2_normalize",
             "L2Normalization",
             "new L2Normalization",
             "build_model",
             "export_model",
         }
-        for name, message in answers.items():
+        for name, message in results.items():
             assert message == (
                 f"BackendError: l2cli.{name.removeprefix('new ')} can't be used in a process that "
                 "was forked after a backend had started; start it with multiprocessing's 'spawn' "

@@ -31,16 +31,16 @@ def main(seed: int, parent: Path) -> None:
     for line in sys.stdin:
         _limit_time()
         index = int(line)
-        _say(stage="make")
+        _send(stage="make")
         outcome, message = Trial(mutant(seed, index), folder, partial(_stage, index)).outcome()
-        _say(outcome=outcome, message=message)
+        _send(outcome=outcome, message=message)
 
 
 def _stage(index: int, name: str) -> None:
-    _say(stage=name)
+    _send(stage=name)
 
 
-def _say(**words: str) -> None:
+def _send(**words: str) -> None:
     print(json.dumps(words), flush=True)
 
 

@@ -170,7 +170,9 @@ def test_what_a_backend_lacks_stops_that_backend_alone(
     )
 
 
-def test_what_all_backends_say_is_said_once(tmp_path: Path, workers: type[FakeWorkers]) -> None:
+def test_what_all_backends_report_is_raised_once(
+    tmp_path: Path, workers: type[FakeWorkers]
+) -> None:
     workers.errors = dict.fromkeys(("jax", "tensorflow"), BackendError("device is 'x'"))
     with pytest.raises(BackendError, match=r"^device is 'x'$"):
         run_bench(tmp_path, MEGABYTE)

@@ -40,6 +40,10 @@ WORDS = {
     "turned": "angle",
     "annexes": "column index, offset index, Bloom filter",
     "corner": "chunk offset",
+    "box": "hyperslab",
+    "picture": "histogram",
+    "span": "range",
+    "tell": "result, fill in",
 }
 """What no identifier may contain, and what to say in its place."""
 
@@ -53,6 +57,7 @@ BARE_DEFINITIONS = {"run", "check", "process", "handle", "data", "utils", "manag
 LEGITIMATE = {
     ("kind", "attribute"): "NumPy's dtype.kind, and click's",
     ("kind", "keyword"): "numpy.sort(kind=...)",
+    ("tell", "attribute"): "file.tell()",
     ("check", "function"): "the public l2cli.check",
     ("check", "module"): "the command and the module of that function",
     ("run", "function"): "l2cli.cli.run(argv), and the one method of a runner",

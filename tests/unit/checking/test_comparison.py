@@ -144,8 +144,8 @@ def test_arrays_are_paired_by_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "z.npz", c=unit, d=unit)
     both = CheckOptions(select=("*",))
     report = check([tmp_path / "x.npz"], both, against=tmp_path / "y.npz")
-    spans = {array.name: array.summary.before for array in report.files[0].arrays}
-    assert {name: span and span.median for name, span in spans.items()} == {
+    norms = {array.name: array.summary.before for array in report.files[0].arrays}
+    assert {name: norm and norm.median for name, norm in norms.items()} == {
         "a": pytest.approx(2, rel=1e-3),
         "b": pytest.approx(3, rel=2e-3),
     }

@@ -141,12 +141,12 @@ def on_terminal(columns: int) -> str:
     return shown.decode()
 
 
-def test_a_wide_terminal_gets_a_picture() -> None:
+def test_a_wide_terminal_gets_a_histogram() -> None:
     assert "█" in on_terminal(80)
     assert "█" not in on_terminal(60)
 
 
-def test_the_picture_shows_one_row_beside_a_million() -> None:
+def test_the_histogram_shows_one_row_beside_a_million() -> None:
     unit, not_unit = NormHistogram(), NormHistogram()
     unit.add(np.ones(1_000_000))
     not_unit.add(np.array([0.5, 9.0]))

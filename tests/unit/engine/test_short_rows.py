@@ -104,7 +104,7 @@ def test_the_command_says_it_even_if_it_is_to_be_quiet(tmp_path: Path) -> None:
     assert done.err == ""
 
 
-def test_verified_does_not_say_that_all_rows_are_unit(tmp_path: Path) -> None:
+def test_verified_does_not_claim_that_all_rows_are_unit(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", _rows())
     options = NormalizeOptions(verify=True)
     report = normalize_file(tmp_path / "x.npy", tmp_path / "y.npy", options)

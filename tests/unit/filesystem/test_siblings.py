@@ -140,7 +140,7 @@ def test_the_siblings_of_a_dead_process_can_be_removed(folder: Path) -> None:
     assert names == sorted([f"{second}0.tmp", f"{foreign}0.tmp"])
 
 
-def test_names_say_who_made_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_show_who_made_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(siblings, "host_name", lambda: "node-a/7.example.org")
     paths = {sibling_path(tmp_path / "x.npy", "staged") for _ in range(100)}
     assert len(paths) == 100

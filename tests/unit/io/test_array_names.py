@@ -41,7 +41,7 @@ def test_names_of_embeddings(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ensemble_logits", "membership", "december", "eigenvectorial"])
-def test_letters_within_a_word_tell_nothing(name: str) -> None:
+def test_letters_within_a_word_mean_nothing(name: str) -> None:
     assert not mentions_embedding(name)
 
 

@@ -322,7 +322,7 @@ def test_a_file_that_hdf5_keeps_in_memory(tmp_path: Path) -> None:
     assert_doubled(source, destination, "x")
 
 
-def test_damaged_chunks_say_what_is_wrong(tmp_path: Path) -> None:
+def test_damaged_chunks_are_refused_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "s.h5"
     damages = {
         zlib.compress(bytes(640))[

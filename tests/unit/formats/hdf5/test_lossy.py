@@ -103,7 +103,7 @@ def test_a_name_that_a_shell_would_take_apart_is_quoted(tmp_path: Path) -> None:
         normalize_file(source, tmp_path / "y.h5")
 
 
-def test_inspect_and_check_tell_of_it(tmp_path: Path) -> None:
+def test_inspect_and_check_mention_it(tmp_path: Path) -> None:
     source = save(tmp_path / "x.h5", unit(ROWS).astype("f4"), scaleoffset=2)
     (array,) = inspect_file(source).arrays
     assert array.layout == "chunks 10×8, scaleoffset, lossy"
