@@ -13,6 +13,7 @@ import pytest
 from l2cli.errors import DestinationError, FormatError
 from l2cli.formats.arrow.reader import ArrowReader
 from l2cli.formats.registry import detect
+from tests.support.assertions import assert_doubled, load_table, twice
 from tests.support.doubling import double
 
 if TYPE_CHECKING:
@@ -49,26 +50,6 @@ def save(path: Path, content: Any, form: str = "file", codec: str | None = None)
     return path
 
 
-def load(path: Path) -> Any:
-    with path.open("rb") as file:
-        opened = pa.ipc.open_file(file) if file.read(6) == b"ARROW1" else None
-        file.seek(0)
-        return (opened or pa.ipc.open_stream(file)).read_all()
-
-
-def twice(column: Any) -> list[Any]:
-    return [row and [x if x is None else 2 * x for x in row] for row in column.to_pylist()]
-
-
-def assert_doubled(source: Path, destination: Path) -> None:
-    before, after = load(source), load(destination)
-    assert after.schema.equals(before.schema, check_metadata=True)
-    assert after.drop(["emb"]).equals(before.drop(["emb"]))
-    assert after["emb"].to_pylist() == twice(before["emb"])
-    assert [len(b) for b in after.to_batches()] == [len(b) for b in before.to_batches()]
-    assert destination.read_bytes()[:8] == source.read_bytes()[:8]
-
-
 @pytest.mark.parametrize("batch_size", [None, 1, 7])
 @pytest.mark.parametrize("holes", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -77,7 +58,7 @@ def test_only_the_vectors_change(
     tmp_path: Path, form: str, variant: Any, holes: bool, batch_size: int | None
 ) -> None:
     source = save(tmp_path / "x.arrow", table(vectors(variant, holes)), form)
-    assert_doubled(source, double(source, "emb", batch_size=batch_size))
+    assert_doubled(source, double(source, "emb", batch_size=batch_size), "emb")
 
 
 @pytest.mark.parametrize("form", ["file", "stream"])
@@ -86,7 +67,7 @@ def test_the_codec_stays(tmp_path: Path, codec: str | None, form: str) -> None:
     content = table(pa.array([[1.0] * 1000] * NUM_ROWS, VARIANTS[0]))
     source = save(tmp_path / "x.arrow", content, form, codec)
     doubled = double(source, "emb")
-    assert_doubled(source, doubled)
+    assert_doubled(source, doubled, "emb")
     assert abs(doubled.stat().st_size - source.stat().st_size) < source.stat().st_size / 10
     magics = {"lz4": b"\x04\x22\x4d\x18", "zstd": b"\x28\xb5\x2f\xfd"}
     assert [c for c, magic in magics.items() if magic in doubled.read_bytes()] == (
@@ -98,7 +79,7 @@ def test_a_feather_file_of_today(tmp_path: Path) -> None:
     source = tmp_path / "x.feather"
     pyarrow.feather.write_feather(table(), str(source))
     doubled = double(source, "emb")
-    assert_doubled(source, doubled)
+    assert_doubled(source, doubled, "emb")
     assert pyarrow.feather.read_table(str(doubled))["emb"].to_pylist() == twice(table()["emb"])
 
 
@@ -135,13 +116,13 @@ def test_the_metadata_of_a_footer_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["file", "stream"])
 def test_no_record_batch_at_all(tmp_path: Path, form: str) -> None:
     source = save(tmp_path / "x.arrow", table()[:0], form)
-    assert_doubled(source, double(source, "emb"))
+    assert_doubled(source, double(source, "emb"), "emb")
 
 
 def test_another_dtype_and_fewer_components(tmp_path: Path) -> None:
     for variant in VARIANTS:
         source = save(tmp_path / "x.arrow", table(vectors(variant)))
-        after = load(double(source, "emb", dtype="float64", keep=4))["emb"]
+        after = load_table(double(source, "emb", dtype="float64", dim=4))["emb"]
         assert after.type.value_type == pa.float64()
         assert after.to_pylist() == [
             [2 * x for x in row[:4]] for row in vectors(variant).to_pylist()
@@ -159,7 +140,7 @@ def test_a_column_for_each_component(tmp_path: Path) -> None:
             for batch in reader.batches([group], None):
                 writer.write(replace(batch, rows=batch.rows * 2))
             writer.finish()
-    assert load(tmp_path / "y.arrow").equals(
+    assert load_table(tmp_path / "y.arrow").equals(
         pa.table({k: wide[k].to_numpy() * 2 for k in wide.column_names})
     )
 
@@ -167,7 +148,7 @@ def test_a_column_for_each_component(tmp_path: Path) -> None:
 def test_an_extension_type_stays(tmp_path: Path) -> None:
     tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(ROWS)
     source = save(tmp_path / "x.arrow", table(tensors))
-    after = load(double(source, "emb"))["emb"]
+    after = load_table(double(source, "emb"))["emb"]
     assert after.type == tensors.type
     np.testing.assert_array_equal(after.combine_chunks().to_numpy_ndarray(), ROWS * 2)
 

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.support.assertions import assert_doubled
 from tests.unit.formats.hdf5.test_rewriting import (
-    assert_doubled,
     assert_only_values_differ,
     rewrite,
     rows_of,

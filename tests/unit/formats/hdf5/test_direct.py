@@ -23,9 +23,9 @@ from l2cli.errors import FormatError
 from l2cli.formats.hdf5 import Hdf5Reader
 from l2cli.formats.hdf5.direct.chunks import codec_to_read
 from l2cli.formats.hdf5.direct.codec import Codec
+from tests.support.assertions import assert_doubled
 from tests.unit.formats.hdf5.test_rewriting import (
     SEED,
-    assert_doubled,
     assert_not_grown,
     assert_only_values_differ,
     rewrite,

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ import pytest
 from l2cli.errors import DestinationError, FormatError
 from l2cli.formats.hdf5 import Hdf5Reader
 from l2cli.options import OpenOptions
+from tests.support import doubling
+from tests.support.assertions import assert_doubled
 
 if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec
@@ -35,31 +38,11 @@ def direct(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
 
 
 def rewrite(
-    source: Path,
-    destination: Path,
-    *names: str,
-    batch_size: int | None = None,
-    dtype: str | None = None,
-    dim: int | None = None,
-    allow_external: bool = False,
+    source: Path, destination: Path, *names: str, allow_external: bool = False, **options: Any
 ) -> None:
-    """Double the rows of the arrays ``names`` (all that can be read, if none)."""
-    with Hdf5Reader(source, OpenOptions(allow_external=allow_external), direct=_DIRECT) as reader:
-        arrays = [array for array in reader.arrays() if array.name in names]
-        if not names:
-            arrays = [a for a in reader.arrays() if not a.refusal and a.dtype.startswith("float")]
-        assert len(arrays) == len(names) or not names
-        outputs = {array.name: _output(array, dtype, dim) for array in arrays}
-        with reader.writer(destination, outputs) as writer:
-            for batch in reader.batches(arrays, batch_size):
-                rows = batch.rows[..., :dim] * batch.rows.dtype.type(2)
-                writer.write(replace(batch, rows=rows.astype(outputs[batch.array.name].dtype)))
-            writer.finish()
-
-
-def _output(array: ArraySpec, dtype: str | None, dim: int | None) -> ArraySpec:
-    shape = array.shape if dim is None else (*array.shape[:-1], dim)
-    return replace(array, dtype=dtype or array.dtype, shape=shape)
+    """Double the rows of the arrays ``names``, by HDF5 as the fixture ``direct`` asks."""
+    reader, opening = partial(Hdf5Reader, direct=_DIRECT), OpenOptions(allow_external)
+    doubling.rewrite(source, destination, *names, reader=reader, opening=opening, **options)
 
 
 def spec(path: Path, name: str, *, allow_external: bool = False) -> ArraySpec:
@@ -176,14 +159,6 @@ def assert_not_grown(source: Path, destination: Path, *names: str) -> None:
             one_chunk = after // max(1, new[name].id.get_num_chunks()) if after > before else 0
             allowed += max(0, after - before) + one_chunk
     assert destination.stat().st_size <= allowed
-
-
-def assert_doubled(source: Path, destination: Path, *names: str) -> None:
-    with h5py.File(source, "r") as old, h5py.File(destination, "r") as new:
-        for name in names:
-            assert new[name].dtype == old[name].dtype
-            expected = old[name][()] * old[name].dtype.type(2)
-            assert new[name][()].tobytes() == expected.astype(old[name].dtype).tobytes(), name
 
 
 def rows_of(shape: tuple[int, ...], dtype: str = "<f4") -> np.ndarray[Any, Any]:

@@ -139,7 +139,7 @@ def test_a_field_of_another_dtype_and_fewer_components(
     records = _records()
     source = _save(tmp_path / f"x{suffix}", records)
     name = "embedding" if suffix == ".npy" else "records.embedding"
-    after = _load(double(source, name, dtype=dtype, keep=keep))
+    after = _load(double(source, name, dtype=dtype, dim=keep))
     assert after.dtype.names == records.dtype.names
     for field in ("id", "word", "score"):
         assert after[field].tobytes() == records[field].tobytes()

@@ -56,7 +56,7 @@ def test_the_header_version_stays(tmp_path: Path, version: tuple[int, int]) -> N
     array = np.arange(6, dtype="f4").reshape(2, 3)
     source = _save(tmp_path / "x.npy", array, version)
     for options in ({}, {"dtype": "float16"}):
-        doubled = double(source, **options)  # type: ignore[arg-type]
+        doubled = double(source, **options)
         assert tuple(doubled.read_bytes()[6:8]) == version
         np.testing.assert_array_equal(np.load(doubled), array * 2)
 
@@ -68,7 +68,7 @@ def test_another_dtype_and_fewer_components(
     tmp_path: Path, dtype: str, source_dtype: str, order: Any
 ) -> None:
     array = np.arange(60, dtype=source_dtype).reshape(10, 6).copy(order)
-    doubled = np.load(double(_save(tmp_path / "x.npy", array), dtype=dtype, keep=4))
+    doubled = np.load(double(_save(tmp_path / "x.npy", array), dtype=dtype, dim=4))
     assert doubled.dtype == np.dtype(source_dtype[0] + np.dtype(dtype).str[1:])
     assert doubled.flags.f_contiguous == (order == "F")
     np.testing.assert_array_equal(doubled, array[:, :4] * 2)

@@ -96,7 +96,7 @@ def test_the_others_stay_to_the_byte(
 ) -> None:
     arrays, index = _arrays(), int(name[-1])
     source = _save(tmp_path / "x.npy", *arrays, tail=b"more")
-    actual, after = _load(double(source, name, dtype=dtype, keep=keep).read_bytes())
+    actual, after = _load(double(source, name, dtype=dtype, dim=keep).read_bytes())
     assert after == b"more"
     for number, (array, result) in enumerate(zip(arrays, actual, strict=True)):
         if number == index:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from l2cli.errors import FormatError
+from l2cli.errors import FormatError, SelectionError
 from l2cli.formats.npz.reader import NpzReader
 from tests.support.doubling import double
 
@@ -64,7 +64,7 @@ def test_members_that_are_no_arrays_and_comments_stay(tmp_path: Path) -> None:
 
 def test_empty_members_change_their_dtype_too(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", emb=np.ones((0, 5), "f4"), n=np.arange(3))
-    with np.load(double(tmp_path / "x.npz", "emb", dtype="float16", keep=2)) as after:
+    with np.load(double(tmp_path / "x.npz", "emb", dtype="float16", dim=2)) as after:
         assert (after["emb"].shape, after["emb"].dtype) == ((0, 2), np.float16)
         np.testing.assert_array_equal(after["n"], np.arange(3))
 
@@ -131,7 +131,7 @@ def test_a_changed_byte_is_an_error_in_one_line_or_harmless(tmp_path: Path) -> N
             doubled = double(damaged, "emb")
         except FormatError as exc:
             messages.append(str(exc))
-        except KeyError:  # The byte was of the member's name.
+        except SelectionError:  # The byte was of the member's name.
             assert b"emb.npy" in content[offset - 6 : offset + 7]
         else:
             with np.load(doubled) as after:

@@ -5,7 +5,7 @@ Rows are doubled on their way through, and read back with pyarrow, pandas and Po
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from l2cli.formats.parquet.section import Section
 from l2cli.formats.parquet.writer_properties import WriterProperties
 from l2cli.formats.tabular.lists import ListWindow
 from tests.support import thrift_decoder
+from tests.support.doubling import rewrite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,12 +70,8 @@ def double(source: Path, *, batch_size: int | None = None) -> Path:
     results = []
     for dense in (False, True):
         destination = source.with_name(f"doubled-{dense}.parquet")
-        with ParquetReader(source, dense=dense) as reader:
-            arrays = reader.arrays()
-            with reader.writer(destination, {array.name: array for array in arrays}) as writer:
-                for batch in reader.batches(arrays, batch_size):
-                    writer.write(replace(batch, rows=batch.rows * batch.rows.dtype.type(2)))
-                writer.finish()
+        reader = partial(ParquetReader, dense=dense)
+        rewrite(source, destination, batch_size=batch_size, reader=reader)
         results.append(destination)
     columns = [pq.read_table(path, page_checksum_verification=True)["vector"] for path in results]
     assert columns[0].type == columns[1].type

@@ -20,15 +20,14 @@ import pytest
 
 from l2cli.errors import DestinationError, FormatError
 from l2cli.formats.parquet import ParquetReader, thrift
+from tests.support.assertions import assert_doubled, twice
 from tests.unit.formats.parquet.test_rewriting import (
     NUM_ROWS,
     Paths,
-    assert_doubled,
     footer_of,
     paths,
     rewrite,
     table,
-    twice,
     vectors,
     with_footer,
 )
@@ -126,7 +125,7 @@ def test_duckdb_itself(paths: Paths) -> None:
     query = "select [i, i + 1]::float[] as vector, i::varchar as id from range(50) as t(i)"
     duckdb.sql(f"copy ({query}) to '{paths[0]}' (format parquet, row_group_size 20)")
     rewrite(*paths)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
     rows = duckdb.sql(f"select vector, id from '{paths[1]}'").fetchall()
     assert rows == [([2.0 * i, 2.0 * i + 2], str(i)) for i in range(50)]
 

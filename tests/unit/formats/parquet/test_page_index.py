@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import thrift_decoder
+from tests.support.assertions import assert_doubled
 from tests.unit.formats.parquet.test_rewriting import (
     Paths,
-    assert_doubled,
     footer_of,
     odd_rows,
     paths,
@@ -122,7 +122,7 @@ def test_null_and_ragged_rows(
         use_dictionary=False,
     )
     rewrite(*paths)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
     assert assert_true_index(paths[1], 1, 3000) > 10
 
 
@@ -220,7 +220,7 @@ def test_an_index_without_statistics_stays_without(paths: Paths) -> None:
         del chunk[3][1][12]
     paths[0].write_bytes(with_footer(body, footer))
     rewrite(*paths)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
     assert assert_true_index(paths[1], 1, 100) == 1
     rewrite(*paths, batch_size=3, change=lambda rows: rows * 2)
     assert assert_true_index(paths[1], 1, 100) == 1

@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ import pytest
 
 from l2cli.errors import DestinationError, FormatError, SelectionError
 from l2cli.formats.parquet import ParquetReader, thrift
-from tests.support import thrift_decoder
+from tests.support import doubling, thrift_decoder
+from tests.support.assertions import assert_doubled, assert_same_groups, twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,29 +40,12 @@ _DENSE = True
 DIM = 6
 
 
-def doubled(rows: Rows) -> Rows:
-    return rows * 2
-
-
 def rewrite(
-    source: Path,
-    destination: Path,
-    names: tuple[str, ...] = ("vector",),
-    *,
-    batch_size: int | None = None,
-    dtype: str | None = None,
-    length: int | None = None,
-    change: Callable[[Rows], Rows] = doubled,
+    source: Path, destination: Path, names: tuple[str, ...] = ("vector",), **options: Any
 ) -> None:
-    """Send ``source`` through the reader and the writer, its rows doubled."""
-    with ParquetReader(source, dense=_DENSE) as reader:
-        arrays = [spec_of(reader, name) for name in names]
-        outputs = {a.name: changed_spec(a, dtype, length) for a in arrays}
-        with reader.writer(destination, outputs) as writer:
-            for batch in reader.batches(arrays, batch_size):
-                rows = change(batch.rows[:, :length]).astype(dtype or batch.rows.dtype)
-                writer.write(replace(batch, rows=rows))
-            writer.finish()
+    """Double the rows of the columns ``names``, dense ones as the fixture ``paths`` asks."""
+    reader = partial(ParquetReader, dense=_DENSE)
+    doubling.rewrite(source, destination, *names, reader=reader, **options)
 
 
 def spec_of(reader: ParquetReader, name: str) -> ArraySpec:
@@ -71,12 +55,6 @@ def spec_of(reader: ParquetReader, name: str) -> ArraySpec:
     if group := reader.group(name):
         return group
     raise SelectionError(name)
-
-
-def changed_spec(spec: ArraySpec, dtype: str | None, length: int | None) -> ArraySpec:
-    return replace(
-        spec, dtype=dtype or spec.dtype, shape=(*spec.shape[:-1], length or spec.shape[-1])
-    )
 
 
 def vectors(dtype: str = "float32", num_rows: int = NUM_ROWS, dim: int = DIM) -> Rows:
@@ -89,34 +67,6 @@ def table(column: Any = None, metadata: dict[str, str] | None = None) -> Any:
     names = pa.array([f"name {i % 7}" if i % 5 else None for i in range(num_rows)])
     columns = {"id": pa.array(range(num_rows)), "vector": column, "name": names}
     return pa.table(columns).replace_schema_metadata(metadata)
-
-
-def twice(column: Any) -> list[Any]:
-    """Double a column in Python, nulls and all."""
-    return [row and [x if x is None else x * 2 for x in row] for row in column.to_pylist()]
-
-
-def assert_doubled(source: Path, destination: Path, name: str = "vector") -> None:
-    before = pq.read_table(source)
-    after = pq.read_table(destination, page_checksum_verification=True)
-    assert after.schema.equals(before.schema, check_metadata=True)
-    assert after.drop([name]).equals(before.drop([name]))
-    assert after[name].to_pylist() == twice(before[name])
-    assert_same_layout(pq.ParquetFile(source).metadata, pq.ParquetFile(destination).metadata)
-
-
-def assert_same_layout(before: Any, after: Any) -> None:
-    assert after.created_by == before.created_by
-    assert after.num_row_groups == before.num_row_groups
-    for number in range(before.num_row_groups):
-        groups = before.row_group(number), after.row_group(number)
-        assert groups[0].num_rows == groups[1].num_rows
-        for column in range(before.num_columns):
-            chunks = [group.column(column) for group in groups]
-            assert chunks[0].compression == chunks[1].compression
-            assert chunks[0].path_in_schema == chunks[1].path_in_schema
-            assert chunks[0].num_values == chunks[1].num_values
-            assert chunks[0].is_stats_set == chunks[1].is_stats_set
 
 
 @pytest.fixture(params=[True, False], ids=["dense", "pyarrow"])
@@ -135,7 +85,7 @@ def test_rows_change_and_the_bytes_do_not_depend_on_the_batch_size(
 ) -> None:
     pq.write_table(table(metadata={"key": "value"}), paths[0], row_group_size=33)
     rewrite(*paths, batch_size=batch_size)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
     whole = paths[1].read_bytes()
     rewrite(*paths)
     assert paths[1].read_bytes() == whole
@@ -188,7 +138,7 @@ def test_bloom_filters_of_the_others_follow_them(paths: Paths) -> None:
     options = {"name": {"ndv": 7, "fpp": 0.01}}
     pq.write_table(table(), paths[0], bloom_filter_options=options, row_group_size=40)
     rewrite(*paths)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
     filters = []
     for path in paths:
         chunk = _chunks(path.read_bytes())[2][3]
@@ -223,7 +173,7 @@ OPTIONS: list[dict[str, Any]] = [
 def test_the_way_of_writing_stays(paths: Paths, options: dict[str, Any]) -> None:
     pq.write_table(table(), paths[0], row_group_size=64, **options)
     rewrite(*paths)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
     files = [pq.ParquetFile(path).metadata.row_group(0) for path in paths]
     assert files[0].sorting_columns == files[1].sorting_columns
     split = ["BYTE_STREAM_SPLIT" in group.column(1).encodings for group in files]
@@ -257,7 +207,7 @@ def test_every_type_of_list(paths: Paths, variant: int, nullable: bool, dtype: s
         assert reader.arrays()[0].shape == (NUM_ROWS, DIM if is_fixed else None)
         assert reader.arrays()[0].dtype == dtype
     rewrite(*paths, batch_size=7)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
 
 
 def odd_rows(dim: int | None) -> list[Any]:
@@ -278,7 +228,7 @@ def test_null_and_ragged_rows_stay(paths: Paths, variant: int, batch_size: int |
     rows = odd_rows(DIM if variant == 2 else None)
     pq.write_table(table(pa.array(rows, arrow_type)), paths[0], row_group_size=11)
     rewrite(*paths, batch_size=batch_size)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
 
 
 def test_row_numbers_are_those_of_the_file(paths: Paths) -> None:
@@ -329,7 +279,7 @@ def test_only_nulls(paths: Paths) -> None:
         assert batch.rows.shape == (0, 4)
         assert batch.num_null == 2
     rewrite(*paths)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
 
 
 @pytest.mark.parametrize("num_groups", [0, 1, 3])
@@ -338,7 +288,7 @@ def test_no_rows(paths: Paths, num_groups: int) -> None:
     with pq.ParquetWriter(paths[0], empty.schema) as writer:
         for _ in range(num_groups):
             writer.write_table(empty)
-    rewrite(*paths, dtype="float64", length=2)
+    rewrite(*paths, dtype="float64", dim=2)
     after = pq.read_table(paths[1])
     assert after.schema.field("vector").type == pa.list_(pa.float64(), 2)
     assert after.num_rows == 0
@@ -372,7 +322,7 @@ def test_dtype_and_length_change(paths: Paths, variant: int, dtype: str) -> None
     column = pa.array(vectors().tolist(), arrow_type)
     schema = pa.schema([field], metadata={"key": "value"})
     pq.write_table(pa.table([column], schema=schema), paths[0])
-    rewrite(*paths, dtype=dtype, length=4, change=lambda rows: rows)
+    rewrite(*paths, dtype=dtype, dim=4, change=lambda rows: rows)
     after = pq.read_table(paths[1])
     changed = after.schema.field("vector")
     assert changed.type.value_type == FLOATS[dtype]
@@ -388,7 +338,7 @@ def test_dtype_and_length_change(paths: Paths, variant: int, dtype: str) -> None
 def test_null_components_are_cut_too(paths: Paths) -> None:
     rows = [[1.0, None, 3.0], None, [None, None, None], [None, 5.0, 6.0]]
     pq.write_table(table(pa.array(rows, pa.list_(pa.float32(), 3))), paths[0])
-    rewrite(*paths, length=2)
+    rewrite(*paths, dim=2)
     expected = [[2.0, None], None, [None, None], [None, 10.0]]
     assert pq.read_table(paths[1])["vector"].to_pylist() == expected
 
@@ -441,7 +391,7 @@ def test_a_wide_table(paths: Paths, names: tuple[str, ...], batch_size: int | No
             assert after[name].to_pylist() == twice(source[name])
         else:
             assert after[name].equals(source[name])
-    assert_same_layout(pq.ParquetFile(paths[0]).metadata, pq.ParquetFile(paths[1]).metadata)
+    assert_same_groups(pq.ParquetFile(paths[0]).metadata, pq.ParquetFile(paths[1]).metadata)
     assert after.schema.equals(pq.read_schema(paths[0]), check_metadata=True)
 
 
@@ -461,7 +411,7 @@ def test_nulls_and_another_dtype_in_a_wide_table(paths: Paths) -> None:
         "x1": [None, None, 12.0, 16.0],
     }
     with pytest.raises(DestinationError, match="a column for each component"):
-        rewrite(*paths, names=("x?",), length=1)
+        rewrite(*paths, names=("x?",), dim=1)
 
 
 # Files from elsewhere
@@ -498,14 +448,14 @@ def test_hugging_face(paths: Paths) -> None:
     )
     rows = {"vector": vectors().tolist(), "id": list(range(NUM_ROWS))}
     datasets.Dataset.from_dict(rows, features=features).to_parquet(str(paths[0]))
-    rewrite(*paths, dtype="float16", length=4)
+    rewrite(*paths, dtype="float16", dim=4)
     schema = pq.read_schema(paths[1])
     feature = json.loads(schema.metadata[b"huggingface"])["info"]["features"]["vector"]
     assert feature["feature"]["dtype"] == "float16"
     assert feature["length"] == 4
     assert schema.field("vector").type.list_size == 4
     rewrite(*paths)
-    assert_doubled(*paths)
+    assert_doubled(*paths, "vector")
 
 
 @pytest.mark.parametrize("levels", [1, 2])
@@ -523,7 +473,7 @@ def test_lists_of_fewer_levels(paths: Paths, levels: int) -> None:
     paths[0].write_bytes(with_footer(body, footer))
     name = "vector" if levels == 2 else "array"
     rewrite(*paths, names=(name,))
-    assert_doubled(*paths, name=name)
+    assert_doubled(*paths, name)
 
 
 def test_a_tensor_column(paths: Paths) -> None:

@@ -81,7 +81,7 @@ def test_views_of_rows_of_all_lengths(tmp_path: Path, arrow_type: Any, suffix: s
 @pytest.mark.parametrize("arrow_type", [LISTS[0], LISTS[1], LISTS[3], LISTS[5]], ids=str)
 def test_another_dtype_and_fewer_components(tmp_path: Path, arrow_type: Any, suffix: str) -> None:
     source = save(tmp_path / f"x.{suffix}", pa.array(ROWS, arrow_type))
-    after = load(double(source, "emb", dtype="float64", keep=2))["emb"]
+    after = load(double(source, "emb", dtype="float64", dim=2))["emb"]
     assert after.type.value_type == pa.float64()
     assert type(after.type) is type(arrow_type)
     assert after.to_pylist() == [row and [2 * x for x in row[:2]] for row in ROWS]

@@ -134,7 +134,7 @@ def test_another_dtype_inside_a_struct(tmp_path: Path, suffix: str) -> None:
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     table = pa.table({"emb": structs(pa.list_(F4, 2))}).replace_schema_metadata(metadata)
     source = save(tmp_path / f"x.{suffix}", table)
-    after = load(double(source, "emb.values", dtype="float16", keep=1))
+    after = load(double(source, "emb.values", dtype="float16", dim=1))
     result = after.schema.field("emb").type.field("values").type
     assert result == pa.list_(result.value_field, 1)
     assert result.value_type == pa.float16()
@@ -259,7 +259,7 @@ def test_another_dtype_of_several_vectors_a_row(tmp_path: Path, suffix: str) -> 
     assert after.type.value_type.value_type == pa.float64()
     assert after.to_pylist() == twice(column.to_pylist())
     with pytest.raises(DestinationError, match="several vectors a row, which can't be cut"):
-        double(source, "emb", keep=2)
+        double(source, "emb", dim=2)
 
 
 def _ragged(rows: list[Any]) -> None:
@@ -368,7 +368,7 @@ def test_sparse_vectors_are_not_cut(tmp_path: Path, suffix: str) -> None:
     after = load(double(source, "emb.values"))["emb"]
     assert after.to_pylist() == [{"indices": [0, 7], "values": [6.0, 8.0]}] * 6
     with pytest.raises(DestinationError, match="the values of sparse vectors"):
-        double(source, "emb.values", keep=1)
+        double(source, "emb.values", dim=1)
 
 
 UDT = {"type": "udt", "class": "org.apache.spark.ml.linalg.VectorUDT", "sqlType": {"fields": []}}
