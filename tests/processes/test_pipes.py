@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from l2cli.filesystem.siblings import Owner, host_label, name_prefix
+from tests.support import tables
 from tests.support.commands import PROGRAM, SAMPLES, children
 from tests.support.reference import worst_ulp
 
@@ -39,7 +40,7 @@ def npy(rows: Rows) -> bytes:
 
 
 def table(rows: Rows = ROWS) -> Any:
-    return pa.table({"id": range(len(rows)), "emb": pa.array(list(rows))})
+    return tables.table(pa.array(list(rows)))
 
 
 def arrow(rows: Rows = ROWS, batch_rows: int = 20) -> bytes:

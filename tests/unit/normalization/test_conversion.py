@@ -13,6 +13,7 @@ import pytest
 from l2cli.errors import DestinationError, OptionError, RowError, SelectionError
 from l2cli.normalization.file import normalize_file
 from l2cli.options import FileOptions, NormalizeOptions
+from tests.support import tables
 from tests.support.reference import BFLOAT16, worst_ulp
 
 if TYPE_CHECKING:
@@ -26,9 +27,8 @@ SUFFIXES = ("npy", "npz", "h5", "parquet", "arrow")
 
 def table(rows: Any = None) -> Any:
     column = pa.array(list(ROWS) if rows is None else rows, pa.list_(pa.float32()))
-    words = [f"word {i}" for i in IDS[: len(column)]]
-    content = pa.table({"id": IDS[: len(column)], "embedding": column, "word": words})
-    return content.replace_schema_metadata({"made by": "a test"})
+    words = [f"word {i}" for i in range(len(column))]
+    return tables.table(column, "embedding", words=words)
 
 
 def save(path: Path, content: Any = None) -> Path:

@@ -16,6 +16,7 @@ from l2cli.errors import DestinationError, OptionError
 from l2cli.normalization.file import normalize_file
 from l2cli.options import FileOptions, NormalizeOptions, StoreOptions
 from l2cli.store.run import normalize_store
+from tests.support import tables
 from tests.support.commands import l2norm
 from tests.support.workers import Here
 
@@ -37,10 +38,9 @@ def _norms(rows: Array, axis: int = 1) -> Array:
     return norms
 
 
-def _table(rows: Array) -> pa.Table:
+def _table(rows: Array) -> Any:
     lists = [None if index % 7 == 3 else row.tolist() for index, row in enumerate(rows)]
-    table = pa.table({"id": range(len(rows)), "emb": pa.array(lists, pa.list_(pa.float32()))})
-    return table.replace_schema_metadata({"a": "b"})
+    return tables.table(pa.array(lists, pa.list_(pa.float32()))).drop(["word"])
 
 
 @pytest.mark.parametrize("batch_size", [None, 7])

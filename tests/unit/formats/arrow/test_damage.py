@@ -14,6 +14,7 @@ from l2cli.formats.arrow.reader import ArrowReader
 from l2cli.formats.registry import detect
 from l2cli.formats.tabular.errors import as_format_error
 from l2cli.normalization.file import normalize_file
+from tests.support import tables
 from tests.support.arrow_files import file_of, stream_of
 from tests.support.doubling import double
 
@@ -28,8 +29,8 @@ INTEGERS = [b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\xff\xff\xff\xff"]
 
 def table(column: Any) -> Any:
     words = pa.array(["à", "b", "c"] * 2).dictionary_encode()
-    columns = {"idé": range(6), "emb": column, "word": words}
-    return pa.table(columns).replace_schema_metadata({"a": "b"})
+    content = tables.table(column, words=words, metadata={"a": "b"})
+    return content.rename_columns(["idé", "emb", "word"])
 
 
 def contents() -> list[bytes]:

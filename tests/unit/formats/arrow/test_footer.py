@@ -12,6 +12,7 @@ import pytest
 
 from l2cli.errors import FormatError
 from l2cli.formats.arrow.reader import ArrowReader
+from tests.support import tables
 from tests.support.arrow_files import (
     END_OF_STREAM,
     MAGIC,
@@ -33,14 +34,7 @@ GAP = b"\xff\xff\xff\xff" + bytes(range(60))
 
 
 def table() -> Any:
-    words = pa.array([f"word {i % 3}" for i in range(NUM_ROWS)])
-    return pa.table(
-        {
-            "id": pa.array(range(NUM_ROWS)),
-            "emb": pa.array(ROWS.tolist(), pa.list_(pa.float32(), DIM)),
-            "word": words.dictionary_encode(),
-        }
-    ).replace_schema_metadata({"made by": "a test"})
+    return tables.table(pa.array(ROWS.tolist(), pa.list_(pa.float32(), DIM)))
 
 
 def parts(**options: Any) -> Parts:

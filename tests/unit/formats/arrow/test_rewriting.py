@@ -13,6 +13,7 @@ import pytest
 from l2cli.errors import DestinationError, FormatError
 from l2cli.formats.arrow.reader import ArrowReader
 from l2cli.formats.registry import detect
+from tests.support import tables
 from tests.support.assertions import assert_doubled, load_table, twice
 from tests.support.doubling import double
 
@@ -35,10 +36,7 @@ def vectors(variant: Any = VARIANTS[0], holes: bool = False) -> Any:
 
 
 def table(column: Any = None) -> Any:
-    column = vectors() if column is None else column
-    words = pa.array([f"word {i % 3}" for i in range(NUM_ROWS)]).dictionary_encode()
-    columns = {"id": pa.array(range(NUM_ROWS)), "emb": column, "word": words}
-    return pa.table(columns).replace_schema_metadata({"made by": "a test"})
+    return tables.table(vectors() if column is None else column)
 
 
 def save(path: Path, content: Any, form: str = "file", codec: str | None = None) -> Path:

@@ -17,6 +17,7 @@ from l2cli.formats.arrow.reader import ArrowReader, ArrowStreamReader
 from l2cli.formats.parquet.create import NewParquetWriter
 from l2cli.formats.tabular.table import transcode
 from l2cli.normalization.file import normalize_file
+from tests.support import tables
 from tests.support.arrow_files import END_OF_STREAM, file_of, stream_of
 from tests.support.doubling import double
 
@@ -29,14 +30,12 @@ ROWS = np.random.default_rng(0).standard_normal((10, DIM)).astype("f4")
 
 def table(number: int = 0, num_rows: int = 10) -> Any:
     """Return a table whose metadata and words are its own."""
-    words = [f"{number} {i % 3}" for i in range(num_rows)]
-    return pa.table(
-        {
-            "id": pa.array([10 * number + i for i in range(num_rows)], pa.int64()),
-            "emb": pa.array((ROWS[:num_rows] + number).tolist(), pa.list_(pa.float32())),
-            "word": pa.array(words, pa.string()).dictionary_encode(),
-        }
-    ).replace_schema_metadata({"number": str(number)})
+    vectors = pa.array((ROWS[:num_rows] + number).tolist(), pa.list_(pa.float32()))
+    words = pa.array([f"{number} {i % 3}" for i in range(num_rows)], pa.string())
+    metadata = {"number": str(number)}
+    return tables.table(
+        vectors, words=words.dictionary_encode(), first_id=10 * number, metadata=metadata
+    )
 
 
 def read_all(content: bytes) -> list[Any]:

@@ -25,7 +25,7 @@ import pytest
 
 from l2cli.errors import DestinationError, FormatError, SelectionError
 from l2cli.formats.parquet import ParquetReader, thrift
-from tests.support import doubling, thrift_decoder
+from tests.support import doubling, tables, thrift_decoder
 from tests.support.assertions import assert_doubled, assert_same_groups, twice
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ def vectors(dtype: str = "float32", num_rows: int = NUM_ROWS, dim: int = DIM) ->
 
 def table(column: Any = None, metadata: dict[str, str] | None = None) -> Any:
     column = pa.array(list(vectors())) if column is None else column
-    num_rows = len(column)
-    names = pa.array([f"name {i % 7}" if i % 5 else None for i in range(num_rows)])
-    columns = {"id": pa.array(range(num_rows)), "vector": column, "name": names}
-    return pa.table(columns).replace_schema_metadata(metadata)
+    words = pa.array([f"word {i % 7}" if i % 5 else None for i in range(len(column))], pa.string())
+    return tables.table(column, "vector", words=words, metadata=metadata)
 
 
 @pytest.fixture(params=[True, False], ids=["dense", "pyarrow"])
@@ -135,7 +133,7 @@ def _chunks(raw: bytes) -> list[Any]:
 def test_bloom_filters_of_the_others_follow_them(paths: Paths) -> None:
     if "bloom_filter_options" not in (pq.write_table.__doc__ or ""):
         pytest.skip("this pyarrow writes no Bloom filters")
-    options = {"name": {"ndv": 7, "fpp": 0.01}}
+    options = {"word": {"ndv": 7, "fpp": 0.01}}
     pq.write_table(table(), paths[0], bloom_filter_options=options, row_group_size=40)
     rewrite(*paths)
     assert_doubled(*paths, "vector")
@@ -164,7 +162,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"use_dictionary": False, "use_byte_stream_split": ["vector.list.element"]},
     {"use_dictionary": True, "write_statistics": ["id"]},
     {"version": "1.0", "store_schema": False, "use_compliant_nested_type": False},
-    {"compression": {"id": "gzip", "vector.list.element": "zstd", "name": "none"}},
+    {"compression": {"id": "gzip", "vector.list.element": "zstd", "word": "none"}},
     {"sorting_columns": [pq.SortingColumn(0)]},
 ]
 
