@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from l2cli.dtypes import DTYPES
-from l2cli.dtypes import FLOAT_DTYPES as FLOAT_DTYPES
-from l2cli.dtypes import INTEGER_DTYPES as INTEGER_DTYPES
-from l2cli.dtypes import numpy_dtype as numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

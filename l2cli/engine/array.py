@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2cli.arrays import (
-    FLOAT_DTYPES,
-    ITEM_SIZES,
-    ArraySpec,
-    Batch,
-    numpy_dtype,
-    rows_per_batch,
-    windows,
-)
+from l2cli.arrays import ITEM_SIZES, ArraySpec, Batch, rows_per_batch, windows
+from l2cli.dtypes import FLOAT_DTYPES, numpy_dtype
 from l2cli.engine.backend import LazyBackend
 from l2cli.engine.normalizer import make_normalizer
 from l2cli.engine.pipeline import computed, computed_ahead

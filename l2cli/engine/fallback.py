@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2cli.arrays import numpy_dtype
+from l2cli.dtypes import numpy_dtype
 from l2cli.engine import exact
 from l2cli.errors import RowError
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2cli.arrays import is_one_row, numpy_dtype
+from l2cli.arrays import is_one_row
+from l2cli.dtypes import numpy_dtype
 from l2cli.engine.fallback import ExactFallback
 from l2cli.engine.vectors import Vectors
 from l2cli.report import Counts

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2cli.arrays import BATCH_BYTES, FLOAT_DTYPES, numpy_dtype
+from l2cli.arrays import BATCH_BYTES
+from l2cli.dtypes import FLOAT_DTYPES, numpy_dtype
 from l2cli.engine import exact
 from l2cli.errors import RowError, SourceError
 from l2cli.graph.spec import GraphSpec

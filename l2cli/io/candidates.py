@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from l2cli.arrays import FLOAT_DTYPES, ITEM_SIZES
+from l2cli.arrays import ITEM_SIZES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.filesystem.siblings import TOOL_PREFIX
 from l2cli.io.array_names import (
     is_exact,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import L2NormError, NoArrayError, SelectionError
 from l2cli.filesystem.walk import list_folder
 from l2cli.formats.registry import by_suffix, full_suffix

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import NoArrayError, OtherArraysError, SelectionError
 from l2cli.io.candidates import why_not
 from l2cli.text import brief, shape_text

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import NoArrayError, OtherArraysError, SelectionError
 from l2cli.io.array_names import means_search_result
 from l2cli.io.candidates import (

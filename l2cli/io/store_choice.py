@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from l2cli.arrays import FLOAT_DTYPES, INTEGER_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES, INTEGER_DTYPES
 from l2cli.errors import NoArrayError, OtherArraysError, SelectionError
 from l2cli.io.array_names import means_embedding, mentions_embedding
 from l2cli.io.candidates import is_embedding_named

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from h5py import h5a, h5d, h5g, h5i, h5s, h5t
 
-from l2cli.arrays import FLOAT_DTYPES, INTEGER_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES, INTEGER_DTYPES
 from l2cli.formats.hdf5.links import to_name, to_path
 
 if TYPE_CHECKING:

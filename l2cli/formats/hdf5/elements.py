@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from h5py import h5t
 
-from l2cli.arrays import numpy_dtype
+from l2cli.dtypes import numpy_dtype
 from l2cli.formats.hdf5.types import (
     array_shape,
     dtype_of,

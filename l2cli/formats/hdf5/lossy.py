@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from h5py import h5d, h5z
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.formats.hdf5.plugins import FILTER_NAMES, filters
 from l2cli.formats.hdf5.types import dtype_of
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from h5py import h5d, h5p, h5s, h5z
 
-from l2cli.arrays import is_one_row, numpy_dtype, windows
+from l2cli.arrays import is_one_row, windows
+from l2cli.dtypes import numpy_dtype
 from l2cli.formats.hdf5.foreign import access_properties
 from l2cli.formats.hdf5.grid import chunk_hyperslabs, grid
 from l2cli.formats.hdf5.plugins import filters

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from l2cli.arrays import FLOAT_DTYPES, INTEGER_DTYPES, ArraySpec, numpy_dtype
+from l2cli.arrays import ArraySpec
+from l2cli.dtypes import FLOAT_DTYPES, INTEGER_DTYPES, numpy_dtype
 from l2cli.errors import FormatError
 
 MAGIC = b"\x93NUMPY"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import pyarrow as pa
 
-from l2cli.arrays import FLOAT_DTYPES
+from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import DestinationError
 from l2cli.formats.tabular.columns import AnyColumns
 from l2cli.formats.tabular.types import ARROW_TYPES, is_list, list_depth, list_type
