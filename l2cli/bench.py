@@ -15,7 +15,7 @@ import numpy as np
 from l2cli.arrays import ArraySpec, Batch, rows_per_batch, windows
 from l2cli.dtypes import DTYPES as TABLE
 from l2cli.dtypes import FLOAT_DTYPES
-from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
+from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError, reason
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import remove_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
@@ -207,7 +207,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
         with temporary_folder(folder, _SCRATCH) as scratch:
             yield scratch
     except OSError as exc:
-        raise DestinationError(f"{folder} can't be written to: {exc.strerror or exc}") from exc
+        raise DestinationError(f"{folder} can't be written to: {reason(exc)}") from exc
 
 
 def _check_room(folder: Path, num_bytes: int) -> None:

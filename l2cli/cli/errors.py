@@ -19,7 +19,6 @@ import click
 from l2cli.cli.terminal import print_json, say
 from l2cli.errors import DestinationError, OptionError, message_of
 
-EXIT_NOT_UNIT = 1
 EXIT_USAGE = 2
 EXIT_FAILED = 3
 EXIT_INTERRUPTED = 130

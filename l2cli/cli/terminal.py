@@ -15,7 +15,7 @@ import sys
 import warnings
 from typing import Any, TextIO
 
-from l2cli.errors import DestinationError
+from l2cli.errors import DestinationError, reason
 from l2cli.text import printable
 
 _closed: set[int] = set()
@@ -110,7 +110,7 @@ class _StandardOutput(_StandardStream):
     def _fail(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
             raise error
-        raise DestinationError(f"standard output can't be written: {error.strerror}") from error
+        raise DestinationError(f"standard output can't be written: {reason(error)}") from error
 
 
 class _StandardError(_StandardStream):

@@ -10,7 +10,7 @@ import io
 import shutil
 from typing import TYPE_CHECKING, Any, Protocol
 
-from l2cli.errors import SourceError
+from l2cli.errors import SourceError, reason
 from l2cli.filesystem.atomic import temporary_errors, temporary_file
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class BufferedStream(io.RawIOBase):
         try:
             count = self._raw.readinto(view) or 0
         except OSError as exc:
-            raise SourceError(f"can't be read: {exc.strerror or exc}") from exc
+            raise SourceError(f"can't be read: {reason(exc)}") from exc
         if not self._is_read_once:
             self._kept += view[:count]
             self._position += count

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from l2cli.errors import reason
 from l2cli.filesystem.siblings import TOOL_PREFIX
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class _Walk:
                 in_order = sorted(entries, key=lambda entry: natural_key(entry.name))
         except OSError as exc:
             name = folder.rstrip("/") or "."
-            self.listing.failures.append((name, f"can't be read: {exc.strerror or exc}"))
+            self.listing.failures.append((name, f"can't be read: {reason(exc)}"))
             return
         for entry in in_order:
             if not entry.name.startswith(TOOL_PREFIX):

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from l2cli.errors import DestinationError, FormatError, OptionError, SourceError, missing_module
+from l2cli.errors import (
+    DestinationError,
+    FormatError,
+    OptionError,
+    SourceError,
+    missing_module,
+    reason,
+)
 from l2cli.formats.hints import describe
 
 if TYPE_CHECKING:
@@ -247,7 +254,7 @@ def detect(path: Path) -> Format:
         named = by_suffix(path)
         what = describe(start, path, is_npy=named is not None and named.name == "npy")
     except OSError as exc:
-        raise SourceError(f"{path} can't be read: {exc.strerror or exc}") from exc
+        raise SourceError(f"{path} can't be read: {reason(exc)}") from exc
     name = f"named like {named.title}, but " if named else ""
     raise FormatError(f"{path} is {name}{what or _unknown(start)}")
 
@@ -387,7 +394,7 @@ def extend(path: Path, file_format: Format, name: str, norms: Path) -> None:
     try:
         _load(file_format.extend)(path, name, values)
     except OSError as exc:
-        raise DestinationError(f"{path} can't be written: {exc.strerror or exc}") from exc
+        raise DestinationError(f"{path} can't be written: {reason(exc)}") from exc
 
 
 def summary_format(path: Path) -> Format | None:

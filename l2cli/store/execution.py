@@ -11,6 +11,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from l2cli.errors import reason
 from l2cli.report import short_rows
 from l2cli.store.report import StoreProgress
 from l2cli.store.settled import Settled
@@ -138,7 +139,7 @@ class Execution:
         except OSError as exc:
             _remove(report.staged)
             what = "replaced" if report.staged else "noted as done"
-            return failed(task, f"{task.destination} can't be {what}: {exc.strerror or exc}", exc)
+            return failed(task, f"{task.destination} can't be {what}: {reason(exc)}", exc)
         except BaseException:
             _remove(report.staged)
             raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from l2cli.errors import DestinationError, is_disk_full
+from l2cli.errors import DestinationError, is_disk_full, reason
 from l2cli.filesystem.siblings import TOOL_PREFIX, remove_abandoned
 from l2cli.io.store_state import has_manifest
 from l2cli.store.manifest import Manifest, peek
@@ -47,8 +47,7 @@ def take_destination(
             remove_abandoned(folder, is_exclusive=True)
     except OSError as exc:
         raise DestinationError(
-            f"{plan.root} can't be written to: {exc.strerror or exc}; name another with "
-            "`destination`"
+            f"{plan.root} can't be written to: {reason(exc)}; name another with `destination`"
         ) from exc
     _make_folders(plan)
     _note_gone(plan, manifest.records)
@@ -97,4 +96,4 @@ def _make_folders(plan: Plan) -> None:
             os.mkdir(path)
         except OSError as exc:
             if is_disk_full(exc):
-                raise DestinationError(f"{path} can't be made: {exc.strerror}") from exc
+                raise DestinationError(f"{path} can't be made: {reason(exc)}") from exc

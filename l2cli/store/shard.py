@@ -22,6 +22,7 @@ from l2cli.errors import (
     OtherArraysError,
     SourceError,
     is_disk_full,
+    reason,
 )
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import sibling_path
@@ -210,7 +211,7 @@ def _resolution(task: ShardTask, file_format: Format, destination: Path) -> Reso
     return Resolution(FileSource(Path(task.source), file_format), target, to, files, norms)
 
 
-def _copy(task: ShardTask, status: Status, reason: str) -> ShardReport:
+def _copy(task: ShardTask, status: Status, why: str) -> ShardReport:
     source, young = Path(task.source), is_young(task.fingerprint)
     destination = Path(task.path_of(status))
     if not task.dry_run:
@@ -218,14 +219,14 @@ def _copy(task: ShardTask, status: Status, reason: str) -> ShardReport:
             _copy_file(source, destination, overwrite=task.overwrite)
         except OSError as exc:
             what = f"{source} can't be copied to {destination}"
-            raise SourceError(f"{what}: {exc.strerror or exc}") from exc
+            raise SourceError(f"{what}: {reason(exc)}") from exc
     return ShardReport(
         task.name,
         status,
         task.num_bytes,
         result=fingerprint(str(destination)),
         digest=digest(task.source) if young else "",
-        reason=reason,
+        reason=why,
     )
 
 
@@ -249,5 +250,5 @@ def _link(task: ShardTask) -> ShardReport:
         except OSError as exc:
             with suppress(OSError):
                 sibling.unlink()
-            raise DestinationError(f"{destination} can't be made: {exc.strerror or exc}") from exc
+            raise DestinationError(f"{destination} can't be made: {reason(exc)}") from exc
     return ShardReport(task.name, "copied", 0, result=fingerprint(task.destination))
