@@ -146,9 +146,18 @@ def _normalize(array: Array, options: dict[str, Any]) -> Array:
 
 
 @pytest.mark.parametrize("dtype", ["float16", BFLOAT16, "float32", "float64"], ids=str)
-def test_an_array_gets_the_bytes_of_the_command(backend: BackendProcess, dtype: Any) -> None:
+def test_an_array_gets_the_bytes_of_the_command(
+    backend: BackendProcess, dtype: Any, tmp_path: Path
+) -> None:
     rows = rows_of_all_sizes(dtype, 300, 24)
     before = rows.tobytes()
+    np.save(tmp_path / "x.npy", rows)
+    same = "bfloat16" if rows.dtype == BFLOAT16 else "same"  # An npy doesn't say that it is that.
+    command = ("normalize", "x.npy", "-o", "y.npy", "--backend", backend.name, "--dtype", same)
+    done = l2norm(*command, "--device", "cpu", cwd=tmp_path)
+    assert done.code == 0, done.err
+    written = np.load(tmp_path / "y.npy")
+    assert backend.call(_normalize, rows, {}).tobytes() == written.tobytes()
     for options in ({}, {"epsilon": 0.0}, {"axis": 0}, {"dtype": "float32"}):
         axis = options.get("axis", -1)
         requested = {**options, "axis": (axis,)}
