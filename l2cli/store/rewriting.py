@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import operator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import FormatError, SourceError
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 NAMES = ("_metadata", "_common_metadata", "state.json", "dataset_info.json")
 """What such files are called."""
-_NO_MATTER = ("batch_size", "backend", "device", "verify", "if_needed", "norms_name")
-"""Options that say nothing of what the numbers become."""
 
 
 def is_rewritable(path: Path) -> bool:
@@ -114,8 +111,7 @@ def _rewrite_state(source: Path, target: Path, folder: Path, options: NormalizeO
     """Give a data set another fingerprint: caches of the old one must not be taken for its own."""
     _existing(source, folder)
     state = _read_json(source)
-    asked = {name: value for name, value in asdict(options).items() if name not in _NO_MATTER}
-    text = json.dumps([state.get("_fingerprint"), asked], sort_keys=True)
+    text = json.dumps([state.get("_fingerprint"), options.affecting_bytes()], sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     _write_json(source, target, {**state, "_fingerprint": fingerprint})
 
