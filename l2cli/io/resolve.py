@@ -86,6 +86,8 @@ def resolve(
     readable = Path(source) if isinstance(source, (str, os.PathLike)) else source
     asked = by_name(files.destination_format) if files.destination_format else None
     named = _with_name(destination, readable, asked)
+    if _as_file(readable) is None and (named is None or files.in_place):  # Before it is opened.
+        raise OptionError("a stream can't be replaced and has no name; name a `destination`")
     origin = find_source(readable, by_name(files.source_format) if files.source_format else None)
     target = _target(origin, named, asked, in_place=files.in_place)
     output = _open_later(target, overwrite=files.overwrite or files.in_place)
@@ -116,8 +118,9 @@ def find_source(source: Path | Readable, file_format: Format | None = None) -> S
     SourceError
         Where it can't be read or is of no known format.
     """
-    if isinstance(source, Path) and not is_stream(source):
-        return FileSource(source, file_format)
+    path = _as_file(source)
+    if path is not None:
+        return FileSource(path, file_format)
     from l2cli.io.streams import open_stream
 
     return open_stream(source, file_format)
@@ -183,6 +186,11 @@ def misnamed(source: Path, file_format: Format) -> str:
     return ""
 
 
+def _as_file(source: Path | Readable) -> Path | None:
+    """Return the path of a source, ``None`` for a stream or a path that stands for one."""
+    return source if isinstance(source, Path) and not is_stream(source) else None
+
+
 def _with_name(
     destination: str | os.PathLike[str] | IO[bytes] | None,
     source: Path | Readable,
@@ -196,10 +204,11 @@ def _with_name(
         raise OptionError("`destination` is empty; name a file")
     if not name.endswith("/") and not os.path.isdir(name):
         return Path(name)
-    if not isinstance(source, Path) or is_stream(source):
+    path = _as_file(source)
+    if path is None:
         label = source if isinstance(source, Path) else STANDARD_INPUT
         raise OptionError(f"`destination={name!r}` is a folder; name a file for {label}")
-    return Path(name, converted_name(source.name, asked) if asked else source.name)
+    return Path(name, converted_name(path.name, asked) if asked else path.name)
 
 
 def _target(
@@ -207,9 +216,7 @@ def _target(
 ) -> Path | IO[bytes]:
     """Return what is written: the source itself, the default, or what was named."""
     if source.path is None:
-        if destination is None or in_place:
-            raise OptionError("a stream can't be replaced and has no name; name a `destination`")
-        return destination
+        return cast("Path | IO[bytes]", destination)
     if in_place:
         if destination is not None:
             raise OptionError("`in_place` replaces the source, so it takes no `destination`")
