@@ -1,9 +1,10 @@
-"""Errors, notes and warnings of the library, in the words of the command.
+"""Errors, notes and warnings of the library, in the words of the command, and its exit codes.
 
 The library names a parameter in backquotes and as Python writes it: ```overwrite=True```. This
 module turns that into ``--overwrite``, and :func:`report_error` into a line and an exit code.
-The commands use it for every text that they print and did not write themselves. It knows click's
-parameters and no list of its own, and nothing of what an error is about.
+The commands are each a :class:`Command`, and use the rest for every text that they print and did
+not write themselves. It knows click's parameters and no list of its own, and nothing of what an
+error is about.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import sys
 import traceback
 from typing import Any
 
@@ -18,6 +20,7 @@ import click
 
 from l2cli.cli.terminal import print_json, say
 from l2cli.errors import DestinationError, OptionError, message_of
+from l2cli.runtime import interruption
 
 EXIT_USAGE = 2
 EXIT_FAILED = 3
@@ -33,6 +36,23 @@ _HIDDEN = (
 """What a message of :mod:`l2cli.errors` begins with, and what ``--debug`` shows of the cause."""
 _MESSAGES = frozenset(("error", "notes", "warnings", "reason"))
 """The JSON keys of texts that are for people."""
+
+
+class Command(click.Command):
+    """A command whose function returns an exit code, or ``None`` for 0, whatever goes wrong."""
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run the command to its last byte of output; an error ends in one line and a code."""
+        try:
+            code: int | None = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as exc:
+            # Python makes a RuntimeError of some interrupts, such as those in class bodies.
+            interruption.check()
+            return report_error(exc)
+        return code or 0
 
 
 def with_flags(message: str) -> str:

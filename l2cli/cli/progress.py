@@ -10,7 +10,6 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from l2cli.cli.log_lines import FileLines, StoreLines
 from l2cli.runtime.interruption import check
 from l2cli.text import printable
 
@@ -49,8 +48,7 @@ def progress_bar(
 @contextlib.contextmanager
 def _drawing(show: bool | None, title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     if not (sys.stderr.isatty() if show is None else show):
-        is_log = show is None and unit == "B"
-        yield FileLines(title).write if is_log else lambda done, total: None
+        yield _line_writer(title) if show is None and unit == "B" else lambda done, total: None
         return
     from tqdm import tqdm
 
@@ -63,6 +61,12 @@ def _drawing(show: bool | None, title: str, unit: str) -> Iterator[Callable[[int
             bar.update(done - bar.n)
 
         yield draw
+
+
+def _line_writer(title: str) -> Callable[[int, int], None]:
+    from l2cli.cli.log_lines import FileLines
+
+    return FileLines(title).write
 
 
 @contextlib.contextmanager
@@ -82,4 +86,6 @@ def store_progress(show: bool | None) -> Iterator[Show | None]:
 
             yield advance
     else:
+        from l2cli.cli.log_lines import StoreLines
+
         yield StoreLines().write

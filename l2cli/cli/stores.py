@@ -43,11 +43,6 @@ _DRY_STATUSES = {
 }
 
 
-def is_store(sources: tuple[Path, ...]) -> bool:
-    """Whether the sources are a folder, or several."""
-    return len(sources) > 1 or any(map(os.path.isdir, sources))
-
-
 def normalize_folder(
     sources: tuple[Path, ...],
     destination: str | None,

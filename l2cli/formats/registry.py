@@ -21,7 +21,6 @@ from l2cli.errors import (
     missing_module,
     reason,
 )
-from l2cli.formats.hints import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -251,6 +250,8 @@ def detect(path: Path) -> Format:
             for file_format in FORMATS:
                 if file_format.matches(start, file):
                     return file_format
+        from l2cli.formats.hints import describe
+
         named = by_suffix(path)
         what = describe(start, path, is_npy=named is not None and named.name == "npy")
     except OSError as exc:
@@ -271,6 +272,8 @@ def detect_stream(stream: BufferedStream, label: str) -> Format:
     for file_format in FORMATS:
         if file_format.matches(start, None):
             return file_format
+    from l2cli.formats.hints import describe
+
     what = describe(start) or f"{_unknown(start)}, or its format as `source_format`"
     raise FormatError(f"{label} is {what}")
 

@@ -14,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from l2cli.errors import FormatError, OptionError
 from l2cli.filesystem.streams import is_stream
-from l2cli.formats.hints import compressed, foreign
 from l2cli.formats.registry import Format, by_name, by_suffix, detect
 from l2cli.io.destination import Destination, FileDestination
 from l2cli.io.source import STANDARD_INPUT, FileSource, Source
@@ -176,14 +175,22 @@ def misnamed(source: Path, file_format: Format) -> str:
     Empty too where it isn't of ``file_format`` either, which its reader says better.
     """
     suffix_format = by_suffix(source)
-    program = compressed(source)
-    what = foreign(source) or (f"a file of {program}" if program else "")
     if suffix_format is not None:
         what = "" if suffix_format.name == file_format.name else suffix_format.title
+    else:
+        what = _by_foreign_suffix(source)
     with contextlib.suppress(FormatError):
         if what and detect(source) is file_format:
             return f"{file_format.title} inside, but named like {what}"
     return ""
+
+
+def _by_foreign_suffix(source: Path) -> str:
+    """Return what a suffix that is of no format stands for; empty where it says nothing."""
+    from l2cli.formats.hints import compressed, foreign
+
+    program = compressed(source)
+    return foreign(source) or (f"a file of {program}" if program else "")
 
 
 def _as_file(source: Path | Readable) -> Path | None:
@@ -277,14 +284,16 @@ def _check_agreement(
             f"{destination.label} is {'' if in_place else 'named like '}{suffix_format.title}, "
             f"but {asked.title} is to be written; name it *{asked.suffixes[0]}"
         )
-    if not isinstance(target, Path):
+    if suffix_format is not None or not isinstance(target, Path):
         return
+    from l2cli.formats.hints import compressed, foreign
+
     if program := compressed(target):
         raise OptionError(
             f"{target} is named like a file of {program}, and nothing is compressed here; put a "
             f"pipe behind it: `destination='-'` | {program} > {shell_quoted(target)}"
         )
-    if asked is None and suffix_format is None and (what := foreign(target)):
+    if asked is None and (what := foreign(target)):
         suffix = source.file_format.suffixes[0]
         raise OptionError(
             f"{target} is named like {what}, which is not written; "

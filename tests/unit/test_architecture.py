@@ -34,7 +34,7 @@ LAYERS = {
     """,
     "cli": """
         commands
-        stores command
+        stores
         child summaries tables
         options errors streams
         progress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from l2cli.cli.child import set_up
-from l2cli.cli.command import Command
+from l2cli.cli.errors import Command
 from l2cli.cli.options import PATH, Output, made, option_of, output_options
 from l2cli.cli.progress import progress_bar
 from l2cli.cli.terminal import print_json

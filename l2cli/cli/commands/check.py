@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from l2cli.cli.child import in_child
-from l2cli.cli.command import Command
-from l2cli.cli.errors import error_text, with_flags, with_flags_in_json
+from l2cli.cli.errors import Command, error_text, with_flags, with_flags_in_json
 from l2cli.cli.options import PATH, Output, made, option_of, options_of, output_options
 from l2cli.cli.progress import progress_bar
 from l2cli.cli.streams import check_stdin, open_stdin

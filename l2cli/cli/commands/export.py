@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from l2cli.cli.child import in_child
-from l2cli.cli.command import Command
+from l2cli.cli.errors import Command
 from l2cli.cli.options import Output, debug_option, made, option_of, parse_integers
 from l2cli.cli.terminal import say
 from l2cli.dtypes import FLOAT_DTYPES

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from l2cli.cli.child import in_child
-from l2cli.cli.command import Command
-from l2cli.cli.errors import EXIT_FAILED, error_text, with_flags_in_json
+from l2cli.cli.errors import EXIT_FAILED, Command, error_text, with_flags_in_json
 from l2cli.cli.options import PATH, Output, debug_option, json_option, made, option_of
 from l2cli.cli.tables import inspection_lines
 from l2cli.cli.terminal import print_json, say

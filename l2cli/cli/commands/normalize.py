@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from l2cli.cli.child import in_child
-from l2cli.cli.command import Command
-from l2cli.cli.errors import EXIT_INTERRUPTED
+from l2cli.cli.errors import EXIT_INTERRUPTED, Command
 from l2cli.cli.options import PATH, Output, made, options_of, output_options, with_formats
 from l2cli.cli.progress import progress_bar
-from l2cli.cli.stores import is_store, normalize_folder
 from l2cli.cli.streams import STANDARD_INPUT, STANDARD_OUTPUT, check_stdin, check_stdout, open_stdin
 from l2cli.cli.summaries import print_report
 from l2cli.cli.terminal import say
@@ -59,7 +57,9 @@ def command(sources: tuple[Path, ...], destination: str | None, **parameters: An
     from l2cli.io.resolve import resolve
 
     output = made(Output, parameters)
-    if is_store(sources):
+    if len(sources) > 1 or any(map(os.path.isdir, sources)):
+        from l2cli.cli.stores import normalize_folder
+
         store_files = made(StoreOptions, parameters)
         options = made(NormalizeOptions, parameters)
         return normalize_folder(sources, destination, options, store_files, output)
