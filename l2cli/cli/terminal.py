@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import json
 import os
 import select
 import sys
@@ -49,6 +48,8 @@ def say(text: str) -> None:
 
 def print_json(record: dict[str, Any]) -> None:
     """Write a line of JSON to standard output."""
+    import json
+
     print(json.dumps(record), flush=True)
 
 

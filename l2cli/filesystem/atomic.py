@@ -7,16 +7,19 @@ about what the system refuses to write lie here as well. Nothing here knows what
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2cli.errors import DestinationError, reason
-from l2cli.filesystem.siblings import clean_system_folder, sibling_path, temporary_folder
+from l2cli.filesystem.siblings import (
+    clean_system_folder,
+    sibling_path,
+    system_folder,
+    temporary_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +96,8 @@ def temporary_file(*, named: bool = False) -> Iterator[Path]:
         not even ``kill -9`` leaves the file behind. Else the next temporary file removes it.
     """
     if not named and _DESCRIPTORS.is_dir():
+        import tempfile
+
         clean_system_folder()
         with tempfile.TemporaryFile() as file:
             yield _DESCRIPTORS / str(file.fileno())
@@ -127,7 +132,7 @@ def temporary_errors() -> Iterator[None]:
         yield
     except OSError as exc:
         raise DestinationError(
-            f"a temporary file can't be written in {tempfile.gettempdir()}: {reason(exc)}; "
+            f"a temporary file can't be written in {system_folder()}: {reason(exc)}; "
             "name a folder with more room in TMPDIR"
         ) from exc
 
@@ -140,6 +145,8 @@ def reserve(file: int, start: int, stop: int) -> None:
     OSError
         Where there isn't that much room.
     """
+    import ctypes
+
     # Not os.posix_fallocate: where the file system can't, that writes to every block.
     allocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
     if allocate is None or start == stop:

@@ -13,8 +13,6 @@ import fcntl
 import functools
 import os
 import re
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -107,13 +105,13 @@ def remove_siblings(folder: Path, pid: int) -> None:
         The process.
     """
     host = host_label()
-    for parent in (folder, Path(tempfile.gettempdir())):
+    for parent in (folder, Path(system_folder())):
         for path in parent.glob(f"{TOOL_PREFIX}-*"):
             owner = owner_of(path.name)
             if owner is None or (owner.host, owner.pid) != (host, pid):
                 continue
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_tree(path)
             else:
                 path.unlink(missing_ok=True)
 
@@ -150,6 +148,8 @@ def temporary_folder(parent: str | Path | None = None, label: str = "") -> Itera
     label : str
         What its name has in front of its random part.
     """
+    import tempfile
+
     if parent is None:
         clean_system_folder()
     with (
@@ -163,7 +163,14 @@ def temporary_folder(parent: str | Path | None = None, label: str = "") -> Itera
 
 def clean_system_folder() -> None:
     """Remove what is abandoned where the system keeps temporary files, once in a process."""
-    _clean_once(tempfile.gettempdir())
+    _clean_once(system_folder())
+
+
+def system_folder() -> str:
+    """Return the folder where the system keeps temporary files."""
+    import tempfile
+
+    return tempfile.gettempdir()
 
 
 @functools.cache
@@ -192,9 +199,15 @@ def _remove_unused(entry: os.DirEntry[str], *, is_exclusive: bool) -> None:
     if entry.is_dir(follow_symlinks=False):
         with _locked(entry.path) as is_locked:
             if is_locked:
-                shutil.rmtree(entry.path, ignore_errors=True)
+                _remove_tree(entry.path)
     elif is_exclusive or entry.is_symlink() or not _is_being_written(entry.path):
         os.unlink(entry.path)
+
+
+def _remove_tree(folder: str | Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_being_written(path: str) -> bool:

@@ -7,7 +7,6 @@ no readers and writers, and of formats only their names.
 from __future__ import annotations
 
 import contextlib
-import shutil
 from abc import ABC, abstractmethod
 from typing import IO, TYPE_CHECKING
 
@@ -61,6 +60,8 @@ class Output:
         with temporary_file(named=True) as path:  # A writer may want room beside it.
             with temporary_errors():
                 yield path
+            import shutil
+
             with path.open("rb") as file:
                 shutil.copyfileobj(file, self.stream, COPY_BYTES)
 
@@ -122,6 +123,8 @@ class FileDestination(Destination):
 
     def copy(self, source: Path, template: Path | None) -> None:
         """Write the file ``source`` here as it is."""
+        import shutil
+
         with (
             write_errors(self.label),
             replacing(self._path, like=template, overwrite=self._overwrite) as sibling,

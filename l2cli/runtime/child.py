@@ -13,7 +13,6 @@ import contextlib
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -153,6 +152,7 @@ class SpawnedChild:
     def __init__(
         self, module: str, arguments: Sequence[object] = (), keep_open: Sequence[int] = ()
     ) -> None:
+        import subprocess
         from multiprocessing import Pipe
 
         self.connection, remote = Pipe()
