@@ -92,6 +92,8 @@ class Report:
         Those of the notes that say what did not become unit.
     backend, device : str
         What computed; empty if nothing had to be computed, or on a dry run.
+    route : str
+        By which way it got there, where the backend has several, and why.
     num_bytes : int
         Bytes of the arrays as they were read, once.
     seconds : float
@@ -124,6 +126,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     backend: str = ""
     device: str = ""
+    route: str = ""
     num_bytes: int = 0
     seconds: float = 0.0
     dry_run: bool = False

@@ -140,7 +140,9 @@ progress_option = click.option(
     help="Show a progress bar.  [default: on a terminal]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-debug_option = click.option("--debug", is_flag=True, help="Add the traceback to an error.")
+debug_option = click.option(
+    "--debug", is_flag=True, help="Add the traceback to an error, and how graphs were run."
+)
 
 
 def _typed(field: Field[Any], annotation: Any) -> dict[str, Any]:

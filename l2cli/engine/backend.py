@@ -61,3 +61,8 @@ class LazyBackend:
     def device(self) -> str:
         """Where its graphs run: ``cpu``, ``gpu:0`` …; empty where none was needed."""
         return "" if self._backend is None else self._backend.device
+
+    @property
+    def route(self) -> str:
+        """By which way they get there, and why; empty where there is but one."""
+        return "" if self._backend is None else self._backend.route

@@ -50,6 +50,17 @@ class GraphSpec:
         return [rows, (self.sums_shape, "float64")] if self.step == "scale" else [rows]
 
     @property
+    def output_signature(self) -> list[tuple[tuple[int | None, ...], str]]:
+        """Shape and dtype of each output."""
+        rows, sums = (self.shape, self.output_dtype), (self.sums_shape, "float64")
+        return {
+            "normalize": [rows, sums],
+            "measure": [sums],
+            "sum": [sums, sums],
+            "scale": [rows],
+        }[self.step]
+
+    @property
     def of_any_batch(self) -> GraphSpec:
         """The same for batches of any number of rows; vectors must lie within a row each."""
         return replace(self, shape=(None, *self.shape[1:]))

@@ -158,6 +158,7 @@ class Execution:
             array.add(normalizer.counts, vectors.source_shape.common, vectors.shape.common)
         report.warn_of_short_rows(self._options.epsilon)
         report.backend, report.device = self._backend.name, self._backend.device
+        report.route = self._backend.route
 
     def _complete(self, path: Path, norms: dict[str, Path], report: Report) -> None:
         """Add norms to the file that was written, and verify it, as the options say."""

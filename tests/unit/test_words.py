@@ -57,6 +57,7 @@ BARE_DEFINITIONS = {"run", "check", "process", "handle", "data", "utils", "manag
 LEGITIMATE = {
     ("kind", "attribute"): "NumPy's dtype.kind, and click's",
     ("kind", "keyword"): "numpy.sort(kind=...)",
+    ("memory_kind", "variable"): "an attribute of jaxlib's shardings",
     ("tell", "attribute"): "file.tell()",
     ("check", "function"): "the public l2cli.check",
     ("check", "module"): "the command and the module of that function",

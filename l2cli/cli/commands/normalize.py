@@ -77,6 +77,8 @@ def command(sources: tuple[Path, ...], destination: str | None, **parameters: An
     folder = source or "." if to_stream else resolution.destination.label
     report = _normalize(resolution, options, output, Path(os.path.realpath(folder)).parent)
     print_report(report, output, norms=report.norms)
+    if output.debug and report.route:
+        say(f"l2norm: {report.backend} ran {report.route}")
     return 0
 
 

@@ -34,6 +34,8 @@ class Backend(ABC):
         As in :data:`l2cli.runtime.backends.BACKENDS`.
     device
         Where its graphs run: ``cpu``, ``gpu:0`` …
+    route
+        By which way they get there, where there are several, and why; for people.
     compile
         From a ``GraphSpec`` to a function of NumPy arrays. The arrays that this function returns
         may be read-only. The last few functions are kept.
@@ -41,6 +43,7 @@ class Backend(ABC):
 
     name: str
     device: str
+    route: str = ""
 
     def __init__(self) -> None:
         self.compile = lru_cache(_NUM_KEPT_GRAPHS)(self._compile)

@@ -1,23 +1,38 @@
 """JAX as a backend.
 
-What Keras made of a spec is kept between runs as StableHLO (:mod:`l2cli.graph.cache`). A run that
-finds it there does without Keras, whose import takes most of the time at the start.
+What Keras made of a spec is kept between runs as StableHLO, and what XLA made of that for this CPU
+as an executable (:mod:`l2cli.graph.cache`). A run that finds an executable does without Keras and
+without ``jax`` itself (:mod:`l2cli.graph.backends.executable`): their imports take most of the time
+at the start. A run that finds StableHLO does without Keras.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import sys
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2cli.dtypes import numpy_dtype
 from l2cli.errors import BackendError
 from l2cli.graph.backends.base import Backend, as_list
+from l2cli.graph.backends.executable import BITS, open_runtime, serialized
 from l2cli.graph.backends.importing import import_library
-from l2cli.graph.cache import load_graph, make_key, save_graph
+from l2cli.graph.cache import (
+    identify_machine,
+    load_graph,
+    make_executable_key,
+    make_key,
+    save_graph,
+)
 from l2cli.graph.jax_settings import ordinary_settings
 from l2cli.runtime.backends import BACKENDS
+from l2cli.runtime.distributions import has_entry_points
 
 if TYPE_CHECKING:
     from l2cli.graph.backends.base import Graph
@@ -37,13 +52,36 @@ class JaxBackend(Backend):
 
     def __init__(self, device: str) -> None:
         super().__init__()
-        self._jax = import_library("jax")
-        self._device = self._pick(device, self._devices(device))
-        self.device = "cpu" if self._device.platform == "cpu" else f"gpu:{self._device.id}"
+        self._request = device
+        self._jax: Any = None
+        self._device: Any = None
+        self._machine = ""
+        obstacle = _obstacle(device)
+        if not obstacle:
+            self._machine = identify_machine(_libraries())
+            self._runtime = open_runtime() if self._machine else None
+            obstacle = "" if self._runtime else "jaxlib or the processor is not as it is expected"
+        self.device = "cpu"
+        if obstacle:
+            self._start(obstacle)
 
-    def _devices(self, device: str) -> list[Any]:
+    def _start(self, reason: str) -> None:
+        """Import JAX, and find the device."""
+        if self._jax is not None:
+            return
+        if "jax" in sys.modules:  # Somebody else may have settings that no environment shows.
+            self._machine = ""
+        jax = import_library("jax")
+        self._device = self._pick(self._request, self._devices(jax, self._request))
+        self.device = "cpu" if self._device.platform == "cpu" else f"gpu:{self._device.id}"
+        if self.device != "cpu" or self._device.id != 0:
+            self._machine = ""
+        self._jax = jax
+        self.route = f"through jax: {reason}"
+
+    def _devices(self, jax: Any, device: str) -> list[Any]:
         try:
-            devices = list(self._jax.devices())
+            devices = list(jax.devices())
         except Exception as exc:  # JAX raises what its plug-ins raise.
             raise BackendError(
                 f"jax finds no device to run on{_reason(exc)}; look at JAX_PLATFORMS, or use "
@@ -52,24 +90,78 @@ class JaxBackend(Backend):
         if device == "auto":
             return devices
         try:
-            return list(self._jax.devices(device.partition(":")[0]))
+            return list(jax.devices(device.partition(":")[0]))
         except RuntimeError as exc:
             raise self._no_device(device, sorted({known.platform for known in devices})) from exc
 
     def _compile(self, spec: GraphSpec) -> Graph:
+        if "jax" in sys.modules:
+            self._start("jax is imported in this process already")
+        elif (graph := self._kept(spec)) is not None:
+            self.route = "through jaxlib alone: the executable was kept by an earlier run"
+            return graph
+        else:
+            self._start("no executable of this graph was kept for this machine")
+        return self._made(spec)
+
+    def _kept(self, spec: GraphSpec) -> Graph | None:
+        """Return the graph of ``spec`` by its kept executable; ``None`` if that is of no use."""
+        content = load_graph(self._executable_key(spec), ".executable")
+        if content is None or self._runtime is None:
+            return None
+        attempt = self._runtime.load(content, spec)
+        if attempt is None:
+            return None
+
+        @cache
+        def made() -> Graph:
+            self._start("the executable that was kept failed")
+            return self._made(spec)
+
+        attempts = [attempt]
+
+        def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+            for attempt in attempts:
+                if (outputs := attempt(*arrays)) is not None:
+                    return outputs
+            attempts.clear()
+            return made()(*arrays)
+
+        return graph
+
+    def _made(self, spec: GraphSpec) -> Graph:
+        """Return the graph of ``spec`` as JAX compiles it, and keep the executable."""
+        dtypes = [dtype for _, dtype in spec.output_signature]
         with ordinary_settings(), self._jax.default_device(self._device):
-            exported = self._export(spec if 0 in spec.axes else spec.of_any_batch)
+            exported = self._export(_general(spec))
             inputs = [
                 self._jax.ShapeDtypeStruct(*shape_and_dtype)
                 for shape_and_dtype in spec.input_signature
             ]
-            compiled = self._jax.jit(exported.call).lower(*inputs).compile()
+
+            def function(*arrays: Any) -> list[Any]:
+                outputs = zip(as_list(exported.call(*arrays)), dtypes, strict=True)
+                return [self._as_bits(output, dtype) for output, dtype in outputs]
+
+            compiled = self._jax.jit(function).lower(*inputs).compile()
+        if self._machine and (content := serialized(compiled)) is not None:
+            save_graph(self._executable_key(spec), content, ".executable")
 
         def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
             with ordinary_settings():
-                return [np.asarray(output) for output in as_list(compiled(*arrays))]
+                outputs = [np.asarray(output) for output in compiled(*arrays)]
+            pairs = zip(outputs, dtypes, strict=True)
+            return [output.view(numpy_dtype(dtype)) for output, dtype in pairs]
 
         return graph
+
+    def _as_bits(self, output: Any, dtype: str) -> Any:
+        bits = BITS.get(dtype)
+        return output if bits is None else self._jax.lax.bitcast_convert_type(output, bits)
+
+    def _executable_key(self, spec: GraphSpec) -> str:
+        graph_key = make_key(_general(spec), "cpu", BACKENDS[self.name].packages)
+        return make_executable_key(spec, graph_key, self._machine)
 
     def _export(self, spec: GraphSpec) -> Any:
         """Return the StableHLO of ``spec``: that of an earlier run, or what Keras makes of it."""
@@ -95,9 +187,44 @@ class JaxBackend(Backend):
         return exported
 
 
+def _general(spec: GraphSpec) -> GraphSpec:
+    """Return the spec that Keras makes a graph of: one for batches of any size, if there is."""
+    return spec if 0 in spec.axes else spec.of_any_batch
+
+
 def _dimensions(shape: tuple[int | None, ...]) -> str:
     """Return ``shape`` in the notation of ``jax.export.symbolic_shape``."""
     return f"({','.join('rows' if length is None else str(length) for length in shape)},)"
+
+
+def _obstacle(device: str) -> str:
+    """Return why only ``jax`` can tell which device graphs run on; empty if it is the CPU."""
+    platforms = [os.environ.get(name, "") for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")]
+    if "jax" in sys.modules:
+        return "jax is imported in this process already"
+    if device not in ("auto", "cpu", "cpu:0"):
+        return f"`device` is {device!r}"
+    if not {*platforms} <= {"", "cpu"}:
+        return f"JAX_PLATFORMS is {'cpu' if 'cpu' in platforms else platforms[0]!r}"
+    if device == "auto" and "cpu" not in platforms and _has_plugin():
+        return "a plug-in of jax may bring another device"
+    return ""
+
+
+def _has_plugin() -> bool:
+    """Whether something is installed that brings JAX another device than the CPU."""
+    return (
+        "PJRT_NAMES_AND_LIBRARY_PATHS" in os.environ
+        or any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
+        or has_entry_points("jax_plugins")
+    )
+
+
+def _libraries() -> Path:
+    """Return the folder of ``jaxlib``, which is not imported."""
+    module = importlib.util.find_spec("jaxlib")
+    places = list(module.submodule_search_locations or []) if module else []
+    return Path(places[0] if places else os.devnull)
 
 
 def _reason(exc: Exception) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from l2cli.graph.cache import load_graph, make_key, save_graph
 from l2cli.graph.spec import GraphSpec
-from tests.support.commands import SAMPLES, l2norm
+from tests.support.commands import SAMPLES, l2norm, l2norm_anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def test_the_second_run_does_without_keras_and_writes_the_same(
 ) -> None:
     first, second = tmp_path / "first.npy", tmp_path / "second.npy"
     assert _imports_keras(first)
-    assert [path.suffix for path in folder.iterdir()] == [".stablehlo"]
+    assert {path.suffix for path in folder.iterdir()} == {".executable", ".stablehlo"}
     assert not _imports_keras(second)
     assert first.read_bytes() == second.read_bytes()
     np.testing.assert_allclose(np.load(second), _expected(), rtol=6e-8, atol=0)
@@ -76,22 +76,25 @@ def test_a_damaged_graph_is_not_read(folder: Path, damage: str) -> None:
     assert load_graph("key") is None
 
 
-def test_a_damaged_graph_is_made_again_in_silence(folder: Path, tmp_path: Path) -> None:
-    assert l2norm("normalize", SAMPLE, "-o", tmp_path / "first.npy").code == 0
-    (path,) = folder.iterdir()
-    whole = path.read_bytes()
-    path.write_bytes(_damaged(whole, "flipped"))
-    done = l2norm("normalize", SAMPLE, "-o", tmp_path / "second.npy")
+def test_damaged_graphs_are_made_again_in_silence(folder: Path, tmp_path: Path) -> None:
+    assert l2norm_anew("normalize", SAMPLE, "-o", tmp_path / "first.npy").code == 0
+    graphs = {path: path.read_bytes() for path in folder.iterdir()}
+    for path, whole in graphs.items():
+        path.write_bytes(_damaged(whole, "flipped"))
+    done = l2norm_anew("normalize", SAMPLE, "-o", tmp_path / "second.npy")
     assert (done.code, done.out, done.err.count("\n")) == (0, "", 1)
     assert (tmp_path / "first.npy").read_bytes() == (tmp_path / "second.npy").read_bytes()
-    assert path.read_bytes() == whole
+    for path, whole in graphs.items():
+        assert len(path.read_bytes()) == len(whole)
+        assert load_graph(path.stem, path.suffix) is not None
 
 
-def test_a_sound_file_that_jax_cannot_read_is_made_again(folder: Path, tmp_path: Path) -> None:
-    assert l2norm("normalize", SAMPLE, "-o", tmp_path / "first.npy").code == 0
-    (path,) = folder.iterdir()
-    save_graph(path.stem, b"no StableHLO at all")
-    assert l2norm("normalize", SAMPLE, "-o", tmp_path / "second.npy").code == 0
+def test_sound_files_that_cannot_be_read_are_made_again(folder: Path, tmp_path: Path) -> None:
+    assert l2norm_anew("normalize", SAMPLE, "-o", tmp_path / "first.npy").code == 0
+    for path in folder.iterdir():
+        save_graph(path.stem, b"neither StableHLO nor an executable", path.suffix)
+    done = l2norm_anew("normalize", SAMPLE, "-o", tmp_path / "second.npy")
+    assert (done.code, done.out, done.err.count("\n")) == (0, "", 1)
     assert (tmp_path / "first.npy").read_bytes() == (tmp_path / "second.npy").read_bytes()
 
 
