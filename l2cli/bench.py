@@ -21,7 +21,7 @@ from l2cli.filesystem.siblings import remove_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
 from l2cli.formats.registry import by_name, new_file_writer
 from l2cli.graph.backends.load import choose_backend
-from l2cli.options import NormalizeOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.runtime.backends import BACKENDS
 from l2cli.runtime.processors import num_processors
 from l2cli.store.runners.local import LocalWorkers
@@ -268,6 +268,7 @@ def _runs(source: Path, backend: str, device: str) -> Reports:
         "normalize",
         (0, 0),  # Old, by this, so that no hash of it is made.
         NormalizeOptions(backend=backend, device=device),
+        StoreOptions(),
         required=True,
     )
     tasks = [task] * (_MAX_RUNS * len(FORMATS) * len(DTYPES) + 1)

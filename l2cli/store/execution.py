@@ -127,7 +127,7 @@ class Execution:
 
     def _publish(self, task: ShardTask, report: ShardReport) -> ShardReport:
         """Note what is done. A staged result is noted first, then published: see ``Record``."""
-        if self._manifest is None or report.status == "failed" or task.dry_run:
+        if self._manifest is None or report.status == "failed" or task.files.dry_run:
             return report
         try:
             if not report.staged:
