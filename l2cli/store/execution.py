@@ -77,7 +77,7 @@ class Execution:
             few = brief(list(self.bystanders))
             self._report.notes.append(
                 f"{few}: other arrays than the store's vectors, which stay as they are; "
-                "l2norm inspect lists them, and `select='NAME'`, or `select='*'` for a file that "
+                "`inspect_file` lists them, and `select='NAME'`, or `select='*'` for a file that "
                 "is one array, takes them too"
             )
         if self._report.disk_full:
