@@ -19,9 +19,9 @@ from l2cli.errors import BackendError, DestinationError, L2NormError, OptionErro
 from l2cli.filesystem.atomic import replacing
 from l2cli.filesystem.siblings import remove_abandoned, temporary_folder
 from l2cli.formats.create import UNNAMED
-from l2cli.formats.registry import by_name, new_file_writer
+from l2cli.formats.registry import NAMES, by_name, new_file_writer
 from l2cli.graph.backends.load import choose_backend
-from l2cli.options import NormalizeOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.runtime.backends import BACKENDS
 from l2cli.runtime.processors import num_processors
 from l2cli.store.runners.local import LocalWorkers
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 DIM = 768
 COPY = "copy"
-FORMATS = tuple(map(by_name, ("npy", "npz", "hdf5", "parquet", "arrow")))
+FORMATS = tuple(map(by_name, NAMES))
 DTYPES = tuple(name for name in FLOAT_DTYPES if TABLE[name].is_in_numpy)
 _MIN_RUNS, _MAX_RUNS = 2, 6
 """Of each file on each backend; the first compiles, and doesn't count."""
@@ -268,6 +268,7 @@ def _runs(source: Path, backend: str, device: str) -> Reports:
         "normalize",
         (0, 0),  # Old, by this, so that no hash of it is made.
         NormalizeOptions(backend=backend, device=device),
+        StoreOptions(),
         required=True,
     )
     tasks = [task] * (_MAX_RUNS * len(FORMATS) * len(DTYPES) + 1)

@@ -1,10 +1,10 @@
 """Errors, notes and warnings of the library, in the words of the command, and its exit codes.
 
-The library names a parameter in backquotes and as Python writes it: ```overwrite=True```. This
-module turns that into ``--overwrite``, and :func:`report_error` into a line and an exit code.
-The commands are each a :class:`Command`, and use the rest for every text that they print and did
-not write themselves. It knows click's parameters and no list of its own, and nothing of what an
-error is about.
+The library names a parameter in backquotes and as Python writes it: ```overwrite=True```, and a
+function so too: ```inspect_file```. This module turns those into ``--overwrite`` and ``l2norm
+inspect``, and errors into a line and an exit code. The commands are each a :class:`Command`, and
+use the rest for every text that they print and did not write themselves. It knows click's commands
+and parameters and no list of its own, and nothing of what an error is about.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+import l2cli
 from l2cli.cli.terminal import print_json, say
 from l2cli.errors import DestinationError, OptionError, message_of
 from l2cli.runtime import interruption
@@ -56,15 +57,18 @@ class Command(click.Command):
 
 
 def with_flags(message: str) -> str:
-    """Return ``message`` with the options of the command that runs in place of parameters.
+    """Return ``message`` with options in place of parameters, and commands in place of functions.
 
-    Names are those of the command's own options, else those of ``normalize``: ``inspect`` says
-    how to normalize what it lists. What is in backquotes and is no parameter stays as it is.
+    Names are those of the own options of the command that runs, else those of ``normalize``:
+    ``inspect`` says how to normalize what it lists. What else is in backquotes stays as it is.
     """
-    if "`" not in message:
+    context = click.get_current_context(silent=True)
+    if "`" not in message or context is None:
         return message
-    parameters = _parameters()
-    return _BACKQUOTED.sub(lambda match: _typed(match, parameters), message)
+    parameters, commands = _parameters(context), _commands(context)
+    return _BACKQUOTED.sub(
+        lambda match: commands.get(match[1]) or _typed(match, parameters), message
+    )
 
 
 def with_flags_in_json(record: Any, *, is_message: bool = False) -> Any:
@@ -117,16 +121,28 @@ def _print_error(message: str) -> None:
         say(f"l2norm: {exc}")
 
 
-def _parameters() -> dict[str | None, click.Parameter]:
+def _parameters(context: click.Context) -> dict[str | None, click.Parameter]:
     """Return the parameters that a message may name, by name."""
-    context = click.get_current_context(silent=True)
-    if context is None:
-        return {}
     root = context.find_root()
     group = root.command
     shared = group.get_command(root, "normalize") if isinstance(group, click.Group) else None
     commands = [context.command] if shared is None else [shared, context.command]
     return {param.name: param for command in commands for param in command.params}
+
+
+def _commands(context: click.Context) -> dict[str, str]:
+    """Return what to type for the public functions that a message may name, by name.
+
+    A function is called what the command is that does the same, or that and what it is done to.
+    """
+    root = context.find_root()
+    names = root.command.list_commands(root) if isinstance(root.command, click.Group) else []
+    first_words = {function: function.partition("_")[0] for function in l2cli.__all__}
+    return {
+        function: f"{root.info_name} {name}"
+        for function, name in first_words.items()
+        if name in names
+    }
 
 
 def _typed(match: re.Match[str], parameters: dict[str | None, click.Parameter]) -> str:

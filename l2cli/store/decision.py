@@ -81,5 +81,5 @@ def nothing_message(source: str, options: NormalizeOptions, reasons: list[str]) 
     if options.select:
         names = ", ".join(f"'{name}'" for name in options.select)
         return f"{source}: no file of it holds an array {names}"
-    why = f": {reasons[0]}" if reasons else "; see l2norm inspect"
+    why = f": {reasons[0]}" if reasons else "; see `inspect_file`"
     return f"{source}: no file of it holds an array to normalize{why}"

@@ -77,7 +77,7 @@ class Execution:
             few = brief(list(self.bystanders))
             self._report.notes.append(
                 f"{few}: other arrays than the store's vectors, which stay as they are; "
-                "l2norm inspect lists them, and `select='NAME'`, or `select='*'` for a file that "
+                "`inspect_file` lists them, and `select='NAME'`, or `select='*'` for a file that "
                 "is one array, takes them too"
             )
         if self._report.disk_full:
@@ -127,7 +127,7 @@ class Execution:
 
     def _publish(self, task: ShardTask, report: ShardReport) -> ShardReport:
         """Note what is done. A staged result is noted first, then published: see ``Record``."""
-        if self._manifest is None or report.status == "failed" or task.dry_run:
+        if self._manifest is None or report.status == "failed" or task.files.dry_run:
             return report
         try:
             if not report.staged:

@@ -61,7 +61,7 @@ class Record:
         """Whether ``task`` is still done."""
         if self.result is not None and fingerprint(task.path_of(self.status)) != self.result:
             return False
-        if task.stage:
+        if task.is_staged:
             return self.result is not None or self.source == task.fingerprint
         if self.source == task.fingerprint and not self.digest:
             return True

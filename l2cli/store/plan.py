@@ -7,8 +7,8 @@ earlier run did, the plan does not know.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from l2cli.filesystem.walk import FoundFile
     from l2cli.options import NormalizeOptions, StoreOptions
+    from l2cli.store.companions import Companions
     from l2cli.store.task import Action
 
 
@@ -58,6 +59,11 @@ class Plan:
     failures: list[ShardReport] = field(default_factory=list)
     not_read: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def real_root(self) -> str:
+        """The real path of ``root``; empty where there is none."""
+        return os.path.realpath(self.root) if self.root else ""
 
 
 def default_store(source: Path) -> Path:
@@ -155,11 +161,6 @@ def _plan_folder(
     plan: Plan, source: Path, prefix: str, options: NormalizeOptions, files: StoreOptions
 ) -> None:
     listing = list_folder(str(source), files.include, files.exclude)
-    plan.notes += listing.notes
-    plan.failures += [
-        ShardReport(prefix + name, "failed", 0, error=f"{source / name} {message}")
-        for name, message in listing.failures
-    ]
     companions = find_companions(
         str(source),
         listing,
@@ -168,46 +169,66 @@ def _plan_folder(
         in_place=files.in_place,
         only_shards=files.only_arrays or bool(files.destination_format),
     )
-    plan.notes += companions.notes
-    real_root = os.path.realpath(plan.root)
-    untouched = []
-    for file in companions.files:
-        action = "rewrite" if file.name in companions.rewritten else _action(file, files)
-        if action == "copy":
-            plan.not_read.append(prefix + file.name)
-        if files.in_place and (action not in ("normalize", "rewrite") or file.outside):
-            untouched += [file.name] if file.outside else []
-            continue
-        if files.only_arrays and action == "copy":
-            continue
-        plan.tasks.append(
-            ShardTask(
-                prefix + file.name,
-                f"{source}/{file.name}",
-                f"{plan.root}/{prefix}{_result_name(file, action, files)}",
-                action,
-                (file.num_bytes, file.mtime_ns),
-                options,
-                copy_destination=f"{plan.root}/{prefix}{file.name}",
-                source_format=None if _has_suffix(file) else files.source_format,
-                destination_format=files.destination_format,
-                root=real_root,
-                link=file.link if action == "link" else "",
-                in_place=files.in_place,
-                stage=files.in_place,
-                overwrite=True,
-                only_arrays=files.only_arrays,
-                dry_run=files.dry_run,
-                norms=_norms_path(prefix + file.name, files),
-            )
-        )
-    if untouched:
-        plan.notes.append(f"left as they are: links to files outside, such as {untouched[0]}")
-    if not files.in_place:
+    plan.notes += listing.notes + companions.notes
+    plan.failures += [
+        ShardReport(prefix + name, "failed", 0, error=f"{source / name} {message}")
+        for name, message in listing.failures
+    ]
+    planned = [(file, _action(file, companions, files)) for file in companions.files]
+    plan.not_read += [prefix + file.name for file, action in planned if action == "copy"]
+    by_bytes = replace(files, source_format=None)
+    for file, action in planned:
+        if _is_taken(file, action, files):
+            asked = by_bytes if _has_suffix(file) else files
+            plan.tasks.append(_task(plan, source, prefix, file, action, options, asked))
+    if files.in_place:
+        plan.notes += _left_as_they_are(companions.files)
+    else:
         plan.folders += _folders(plan, listing.folders, prefix, files)
 
 
-def _action(file: FoundFile, files: StoreOptions) -> Action:
+def _is_taken(file: FoundFile, action: Action, files: StoreOptions) -> bool:
+    """Whether something is to be done with a file: in place, with what is to change only."""
+    if files.in_place:
+        return action in ("normalize", "rewrite") and not file.outside
+    return action != "copy" or not files.only_arrays
+
+
+def _task(
+    plan: Plan,
+    source: Path,
+    prefix: str,
+    file: FoundFile,
+    action: Action,
+    options: NormalizeOptions,
+    files: StoreOptions,
+) -> ShardTask:
+    """Return what is to be done with a file of a folder that ``prefix`` stands for in names."""
+    name = prefix + file.name
+    return ShardTask(
+        name,
+        f"{source}/{file.name}",
+        f"{plan.root}/{prefix}{_result_name(file, action, files)}",
+        action,
+        (file.num_bytes, file.mtime_ns),
+        options,
+        files,
+        copy_destination=f"{plan.root}/{name}",
+        root=plan.real_root,
+        link=file.link if action == "link" else "",
+        norms=_norms_path(name, files),
+    )
+
+
+def _left_as_they_are(listed: Sequence[FoundFile]) -> list[str]:
+    """Return the note on what is not replaced in place, though it may hold vectors."""
+    names = [file.name for file in listed if file.outside]
+    return [f"left as they are: links to files outside, such as {names[0]}"] if names else []
+
+
+def _action(file: FoundFile, companions: Companions, files: StoreOptions) -> Action:
+    if file.name in companions.rewritten:
+        return "rewrite"
     is_shard = _has_suffix(file) or files.source_format is not None
     # What a link leads to may get another name when it is converted: then it is read through.
     if file.link and not (is_shard and files.destination_format and os.path.isfile(file.path)):
@@ -269,13 +290,9 @@ def _plan_file(plan: Plan, source: Path, options: NormalizeOptions, files: Store
             "normalize",
             fingerprint(source, follow_links=True) or (0, 0),
             options,
-            source_format=files.source_format,
-            destination_format=files.destination_format,
-            root=os.path.realpath(plan.root) if plan.root else "",
-            in_place=files.in_place,
-            overwrite=files.overwrite or bool(plan.root),
+            files,
+            root=plan.real_root,
             required=True,
-            dry_run=files.dry_run,
             norms=_norms_path(source.name, files),
         )
     )

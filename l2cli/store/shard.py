@@ -32,7 +32,6 @@ from l2cli.io.resolve import Resolution, check_name, output_format
 from l2cli.io.source import FileSource, open_source
 from l2cli.io.survey import survey_shard
 from l2cli.normalization.job import prepare
-from l2cli.options import FileOptions
 from l2cli.store.fingerprint import digest, fingerprint, is_young
 from l2cli.store.rewriting import rewrite
 from l2cli.store.task import ShardReport, failed
@@ -115,7 +114,7 @@ def _without_vectors(task: ShardTask, status: Status, reason: str = "") -> Shard
     """Copy what is not normalized, unless it is to be left where it is."""
     if task.action == "survey":
         return ShardReport(task.name, status, task.num_bytes, reason=reason)
-    if task.only_arrays or task.in_place:
+    if task.files.only_arrays or task.files.in_place:
         left: Status = "left out" if status == "copied" else status
         return ShardReport(task.name, left, task.num_bytes, reason=reason)
     return _copy(task, status, reason)
@@ -128,16 +127,16 @@ def _keep_inside(task: ShardTask) -> None:
     if os.path.realpath(parent) != os.path.normpath(expected):
         raise DestinationError(f"{parent} is a link out of the destination; remove it")
     for path in {task.destination, task.path_of("copied")}:
-        if os.path.islink(path) and not (task.dry_run or task.in_place):
+        if os.path.islink(path) and not (task.files.dry_run or task.files.in_place):
             os.unlink(path)  # It would be followed, perhaps to outside.
 
 
 def _source_format(task: ShardTask) -> Format | None:
     """Return the format of the source; ``None`` where it isn't the one that was asked for."""
     source = Path(task.source)
-    if task.source_format is None:
+    if task.files.source_format is None:
         return detect(source)
-    file_format = by_name(task.source_format)
+    file_format = by_name(task.files.source_format)
     if not task.required:
         try:
             detected = detect(source)
@@ -150,7 +149,7 @@ def _source_format(task: ShardTask) -> Format | None:
 def _normalize(
     task: ShardTask, file_format: Format, progress: Callable[[int, int], None] | None
 ) -> ShardReport:
-    if not task.destination_format:
+    if not task.files.destination_format:
         check_name(Path(task.source), file_format)
     young = is_young(task.fingerprint)
     destination, staged = _staged(task)
@@ -165,7 +164,7 @@ def _normalize(
         task.num_bytes,
         report=report,
         result=fingerprint(str(destination)),
-        digest=digest(task.source) if young and not task.in_place else "",
+        digest=digest(task.source) if young and not task.files.in_place else "",
         staged=staged,
     )
 
@@ -173,7 +172,7 @@ def _normalize(
 def _staged(task: ShardTask) -> tuple[Path, str]:
     """Return where the result goes, and that again where it isn't published yet."""
     destination = Path(task.destination)
-    if not task.stage or task.dry_run:
+    if not task.is_staged or task.files.dry_run:
         return destination, ""
     destination = sibling_path(destination, "staged")
     return destination, str(destination)
@@ -182,7 +181,7 @@ def _staged(task: ShardTask) -> tuple[Path, str]:
 def _rewrite(task: ShardTask) -> ShardReport:
     source, young = Path(task.source), is_young(task.fingerprint)
     destination, staged = _staged(task)
-    if not task.dry_run:
+    if not task.files.dry_run:
         with replacing(destination, like=source, overwrite=True) as sibling:
             rewrite(source, sibling, Path(task.destination).parent, task.options)
     return ShardReport(
@@ -190,33 +189,32 @@ def _rewrite(task: ShardTask) -> ShardReport:
         "rewritten",
         task.num_bytes,
         result=fingerprint(str(destination)),
-        digest=digest(task.source) if young and not task.in_place else "",
+        digest=digest(task.source) if young and not task.files.in_place else "",
         staged=staged,
     )
 
 
 def _resolution(task: ShardTask, file_format: Format, destination: Path) -> Resolution:
     """Return what is read and written. A shard's name says nothing of either format."""
-    to = by_name(task.destination_format) if task.destination_format else None
+    to = by_name(task.files.destination_format) if task.files.destination_format else None
     to = output_format(to, file_format)
-    target = FileDestination(destination, overwrite=task.overwrite or task.in_place)
-    if not (task.dry_run and task.root):  # Its folder may not be there yet.
+    target = FileDestination(destination, overwrite=task.may_replace)
+    if not (task.files.dry_run and task.root):  # Its folder may not be there yet.
         target.check(to)
     norms = None
     if task.norms:
         norms = FileDestination(Path(task.norms), overwrite=True)
-        if not task.dry_run:
+        if not task.files.dry_run:
             os.makedirs(os.path.dirname(task.norms), exist_ok=True)
-    files = FileOptions(in_place=task.in_place, dry_run=task.dry_run)
-    return Resolution(FileSource(Path(task.source), file_format), target, to, files, norms)
+    return Resolution(FileSource(Path(task.source), file_format), target, to, task.files, norms)
 
 
 def _copy(task: ShardTask, status: Status, why: str) -> ShardReport:
     source, young = Path(task.source), is_young(task.fingerprint)
     destination = Path(task.path_of(status))
-    if not task.dry_run:
+    if not task.files.dry_run:
         try:
-            _copy_file(source, destination, overwrite=task.overwrite)
+            _copy_file(source, destination, overwrite=task.may_replace)
         except OSError as exc:
             what = f"{source} can't be copied to {destination}"
             raise SourceError(f"{what}: {reason(exc)}") from exc
@@ -241,7 +239,7 @@ def _copy_file(source: Path, destination: Path, *, overwrite: bool) -> None:
 
 
 def _link(task: ShardTask) -> ShardReport:
-    if not task.dry_run:
+    if not task.files.dry_run:
         destination = Path(task.destination)
         sibling = sibling_path(destination, "link")
         try:

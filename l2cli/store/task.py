@@ -16,7 +16,7 @@ from l2cli.errors import is_disk_full
 if TYPE_CHECKING:
     from l2cli.io.store_choice import ShardChoice
     from l2cli.io.survey import FoundArray
-    from l2cli.options import NormalizeOptions
+    from l2cli.options import NormalizeOptions, StoreOptions
     from l2cli.report import Report
     from l2cli.store.fingerprint import Fingerprint
 
@@ -40,30 +40,34 @@ class ShardTask:
 
     Attributes
     ----------
-    name
+    name : str
         Its path in the store.
-    action
+    source : str
+        Where it is.
+    destination : str
+        Where it goes once it is normalized, or what else becomes of it.
+    action : str
         ``normalize`` what is in it (or copy it, if it turns out to hold no array), ``copy`` it,
         make a ``link`` like it, only tell what would be taken from it (``survey``), or
         ``rewrite`` it for the shards that it describes, when they are done.
-    fingerprint
+    fingerprint : Fingerprint
         Size in bytes and time of change in nanoseconds of the source.
-    copy_destination
+    options : NormalizeOptions
+        What is computed.
+    files : StoreOptions
+        What is read and written. Unless the task is ``required``, a file that isn't of
+        ``files.source_format`` is copied.
+    copy_destination : str
         Where a copy of it goes, under its own name; empty where that is ``destination``.
-    source_format, destination_format
-        As for :func:`~l2cli.io.resolve.resolve`. Unless ``required``, a file that isn't of
-        ``source_format`` is copied.
-    root
+    root : str
         The real path of the folder outside of which nothing may be written; empty for none.
-    stage
-        Leave the result in a temporary sibling, and say which: who runs the store publishes it.
-    required
+    link : str
+        What a link is to lead to.
+    required : bool
         The user named this very file, so it has to hold an array.
-    only_arrays
-        Write nothing where it turns out to hold no array.
-    norms
+    norms : str
         Where the norms go that the rows had, an ``.npy``; empty for nowhere.
-    choice
+    choice : ShardChoice or None
         What is normalized in it; ``None`` to choose as for a file that is alone.
     """
 
@@ -73,17 +77,11 @@ class ShardTask:
     action: Action
     fingerprint: Fingerprint
     options: NormalizeOptions
+    files: StoreOptions
     copy_destination: str = ""
-    source_format: str | None = None
-    destination_format: str | None = None
     root: str = ""
     link: str = ""
-    in_place: bool = False
-    stage: bool = False
-    overwrite: bool = False
     required: bool = False
-    only_arrays: bool = False
-    dry_run: bool = False
     norms: str = ""
     choice: ShardChoice | None = None
 
@@ -91,6 +89,16 @@ class ShardTask:
     def num_bytes(self) -> int:
         """Bytes of the source."""
         return self.fingerprint[0] if self.action != "link" else 0
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether to leave the result in a temporary sibling: who runs the store publishes it."""
+        return self.files.in_place and not self.required
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether a destination that exists may be replaced: a run's own folder is its own."""
+        return self.files.overwrite or self.files.in_place or bool(self.root)
 
     def path_of(self, status: Status) -> str:
         """Return where the result is, if the task ended so."""

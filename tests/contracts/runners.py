@@ -66,6 +66,7 @@ class RunnerContract:
                 "normalize",
                 (path.stat().st_size, path.stat().st_mtime_ns),
                 NormalizeOptions(),
+                StoreOptions(),
             )
             for path in paths
         ]

@@ -1,4 +1,4 @@
-"""The README's library section, run as written."""
+"""The README's library section, run as written, and its lists of formats."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import l2cli
+from l2cli.formats.registry import NAMES, by_name, titles
 from tests.support.commands import SAMPLES
 from tests.support.reference import true_quotient
 
-SECTION = (
-    Path(__file__).parents[2].joinpath("README.md").read_text().partition("## Library\n")[2]
-).partition("\n## ")[0]
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SECTION = README.partition("## Library\n")[2].partition("\n## ")[0]
 BLOCKS = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
 COMMANDS = re.findall(r"^l2norm .*$", SECTION, re.MULTILINE)
 
@@ -57,3 +59,16 @@ def test_the_library_section_runs_as_written(folder: Path) -> None:
     _run(folder, "-c", script)
     rows = np.load(SAMPLES / "glove-50d.npy")
     np.testing.assert_array_equal(np.load(folder / "unit.npy"), true_quotient(rows).astype("f4"))
+
+
+def test_lists_of_formats_are_those_of_the_registry() -> None:
+    *names, last = (f"`{name}`" for name in NAMES)
+    assert f"\n| `--from`, `--to` | {', '.join(names)} or {last}, " in README
+    *names, last = (f"``{name}``" for name in NAMES)
+    assert f"{', '.join(names)} or {last}" in (l2cli.FileOptions.__doc__ or "")
+    suffixes = titles("and").replace("np", ".np")
+    assert f" {suffixes}, " in (ROOT / "pyproject.toml").read_text()
+    assert f"\nReads {suffixes} IPC of any size" in README.replace("`", "")
+    untouched = README.partition("**The file.**")[2].partition("**Memory.**")[0]
+    kept = {line.split()[0].strip(":") for line in untouched.split("\n- ")[1:]}
+    assert kept == {by_name(name).title for name in NAMES}

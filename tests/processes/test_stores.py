@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from l2cli.errors import BackendError
-from l2cli.options import NormalizeOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.runners.local import InProcess, LocalWorkers, useful_jobs
 from l2cli.store.shard import run_shard
 from l2cli.store.task import ShardReport, ShardTask
@@ -41,7 +41,13 @@ def store(tmp_path: Path) -> Path:
 def _task(path: Path, **options: Any) -> ShardTask:
     destination = path.with_name(f"out-{path.name}")
     return ShardTask(
-        path.name, str(path), str(destination), "normalize", (1, 1), NormalizeOptions(**options)
+        path.name,
+        str(path),
+        str(destination),
+        "normalize",
+        (1, 1),
+        NormalizeOptions(**options),
+        StoreOptions(),
     )
 
 

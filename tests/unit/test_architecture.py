@@ -47,7 +47,7 @@ LAYERS = {
         arrow hdf5 npz parquet
         npy tabular
         create
-        base hints
+        base hints sparse
         errors
     """,
 }

@@ -24,6 +24,7 @@ from l2cli import bench
 from l2cli.bench import BenchReport, Speed, run_bench
 from l2cli.errors import BackendError, DestinationError, L2NormError, OptionError
 from l2cli.filesystem.siblings import Owner, host_label, name_prefix
+from l2cli.formats.registry import NAMES, by_name
 from l2cli.graph.backends.load import choose_backend
 from l2cli.report import Report
 from l2cli.runtime.backends import BackendInfo
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from l2cli.store.task import ShardTask
 
-FORMATS = ["npy", "npz", "HDF5", "Parquet", "Arrow"]
+FORMATS = [by_name(name).title for name in NAMES]
 DTYPES = ["float16", "float32", "float64"]
 COMBINATIONS = [(name, dtype) for name in FORMATS for dtype in DTYPES]
 MEGABYTE = 10**6

@@ -1,4 +1,4 @@
-"""A parameter in a message of the library becomes the option to type, in the command alone."""
+"""What a message of the library names becomes what to type, in the command alone."""
 
 from __future__ import annotations
 
@@ -48,13 +48,18 @@ def command(request: pytest.FixtureRequest) -> Iterator[str]:
         ("`progress=False`", "--no-progress"),
         ("`sources` are two", "SOURCE are two"),
         ("`epsilon=0`, `epsilon=1e-06`", "--epsilon 0, --epsilon 1e-06"),
+        ("see `inspect_file`", "see l2norm inspect"),
+        ("`normalize_store` or `check`", "l2norm normalize or l2norm check"),
+        ("`build_model` and `inspect`", "`build_model` and `inspect`"),
         ("type `h5repack -v OLD NEW`", "type `h5repack -v OLD NEW`"),
         ("`colour=1` and `overwrite=x` and `in`", "`colour=1` and `overwrite=x` and `in`"),
         ("it's `", "it's `"),
     ],
 )
 @pytest.mark.usefixtures("command")
-def test_a_parameter_becomes_an_option(message: str, expected: str) -> None:
+def test_a_parameter_becomes_an_option_and_a_function_a_command(
+    message: str, expected: str
+) -> None:
     assert with_flags(message) == expected
 
 
@@ -65,7 +70,8 @@ def test_each_command_uses_its_own_options_first(command: str) -> None:
 
 
 def test_without_a_command_a_message_stays() -> None:
-    assert with_flags("`overwrite=True`") == "`overwrite=True`"
+    message = "`overwrite=True`, or see `inspect_file`"
+    assert with_flags(message) == message
 
 
 @pytest.mark.usefixtures("command")

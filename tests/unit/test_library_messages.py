@@ -1,4 +1,4 @@
-"""The library speaks of parameters: no text of it tells anybody to type an option."""
+"""The library speaks of parameters and functions: no text of it tells anybody what to type."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import ast
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 import l2cli
+from l2cli.cli import cli
 
 PACKAGE = Path(l2cli.__file__).parent
 MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if PACKAGE / "cli" not in path.parents]
 
 _OPTION = re.compile(r"(?<![\w-])--[a-z]|(?<!\S)-[so] ")
+_COMMAND = re.compile(rf"\bl2norm ({'|'.join(cli.list_commands(click.Context(cli)))})\b")
 _PROGRAMS = re.compile(r"\bh5repack\b|\bh5clear\b|\| l2norm normalize -o|^[^\s]*:root\{--")
 """Texts with what to type for another program, or for a pipe, and style sheets."""
 
@@ -38,11 +41,13 @@ def _texts(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_text_names_an_option(path: Path) -> None:
+def test_no_text_names_an_option_or_a_command(path: Path) -> None:
     texts = _texts(ast.parse(path.read_text()))
     named = [
         f"{line}: {text}"
         for line, text in texts
-        if _OPTION.search(text) and not _PROGRAMS.search(text) and "{--" not in text
+        if (_OPTION.search(text) or _COMMAND.search(text))
+        and not _PROGRAMS.search(text)
+        and "{--" not in text
     ]
     assert not named, "\n".join(named)

@@ -15,6 +15,7 @@ from h5py import h5a, h5g
 from l2cli.formats.hdf5.attributes import text
 from l2cli.formats.hdf5.links import to_name, to_path
 from l2cli.formats.hdf5.sparse import sparse_parts
+from l2cli.formats.sparse import sparse_doubt
 
 if TYPE_CHECKING:
     from h5py import h5d
@@ -107,7 +108,7 @@ class _Group:
         if self._is_keras:
             return "a weight of a Keras model"
         if is_last and child in self._sparse_parts:
-            return f"part of a sparse matrix ({self._sparse_parts[child]})"
+            return sparse_doubt(self._sparse_parts[child])
         return _CLASSES.get(self._class, "")
 
     @cached_property

@@ -1,4 +1,7 @@
-"""Sparse matrices, which HDF5 files hold as several datasets beside each other."""
+"""Sparse matrices in HDF5: groups that say that they are one, and datasets called like the parts.
+
+The bookkeeping of a group asks which of its members are parts of one.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,13 @@ from typing import TYPE_CHECKING
 from h5py import h5a
 
 from l2cli.formats.hdf5.attributes import text
+from l2cli.formats.sparse import parts_by_name
 
 if TYPE_CHECKING:
     from h5py import h5g
 
-_PARTS = {
-    "csr": {"crow_indices", "col_indices", "values"},
-    "csc": {"ccol_indices", "row_indices", "values"},
-    "coo": {"row", "col", "data"},
-    "dia": {"offsets", "data", "shape"},
-}
-"""How SciPy and PyTorch call the parts, by format; no other datasets are called so together."""
-
-_COMPRESSED = ("data", "indices", "indptr", "shape")
-"""Of csr, csc and bsr. All but ``shape`` must be there, with one prefix, such as ``X_``."""
-
+_DIAGONALS = {"offsets", "data", "shape"}
+"""Of a dia of SciPy, whose name for that format an npz has and a group has not."""
 _MATLAB = {"data", "ir", "jc"}
 
 
@@ -30,7 +25,9 @@ def sparse_parts(group: h5g.GroupID, names: set[str]) -> dict[str, str]:
 
     Parameters
     ----------
-    names
+    group : h5py.h5g.GroupID
+        The group.
+    names : set of str
         Of the members.
     """
     encoding = text(group, "encoding-type") or text(group, "h5sparse_format")
@@ -38,14 +35,5 @@ def sparse_parts(group: h5g.GroupID, names: set[str]) -> dict[str, str]:
         return dict.fromkeys(names, encoding.removesuffix("_matrix"))
     if h5a.exists(group, b"MATLAB_sparse"):
         return dict.fromkeys(names & _MATLAB, "csc")
-    formats: dict[str, str] = {}
-    for name in names:
-        if name.endswith("indptr"):
-            prefix = name.removesuffix("indptr")
-            parts = {prefix + part for part in _COMPRESSED}
-            if parts - {f"{prefix}shape"} <= names:
-                formats |= dict.fromkeys(parts & names, "csr or csc")
-    for form, parts in _PARTS.items():
-        if parts <= names:
-            formats |= dict.fromkeys((parts | {"shape"}) & names, form)
-    return formats
+    diagonals = dict.fromkeys(_DIAGONALS, "dia") if names >= _DIAGONALS else {}
+    return diagonals | parts_by_name(names)

@@ -25,6 +25,7 @@ from l2cli.formats.npy.header import MAGIC, NpyHeader, parse_header
 from l2cli.formats.npy.stored import StoredArray
 from l2cli.formats.npz.sparse import sparse_parts
 from l2cli.formats.npz.writer import NpzWriter
+from l2cli.formats.sparse import sparse_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -94,13 +95,13 @@ class NpzReader(Reader):
             for name, info in self.members.items()
             for array in self._specs(name, repeated[info.filename])
         ]
-        doubts = sparse_parts({array.name: array for array in arrays}, self._text)
+        parts = sparse_parts({array.name: array for array in arrays}, self._text)
         times = Counter(array.name for array in arrays)
         return [
             replace(
                 array,
                 refusal=array.refusal if times[array.name] == 1 else "2 arrays have this name",
-                doubt=doubts.get(array.name, ""),
+                doubt=sparse_doubt(parts[array.name]) if array.name in parts else "",
             )
             for array in arrays
         ]

@@ -23,7 +23,7 @@ from l2cli.filesystem.siblings import (
     remove_siblings,
     sibling_path,
 )
-from l2cli.options import NormalizeOptions
+from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.runtime.processes import is_running, own_start_time, start_time
 from l2cli.store.shard import run_shard
 from l2cli.store.task import ShardReport, ShardTask
@@ -240,7 +240,6 @@ def _staged_task(source: Path, target: Path, name: str, action: str) -> ShardTas
         action,  # type: ignore[arg-type]
         (path.stat().st_size, path.stat().st_mtime_ns),
         NormalizeOptions(),
-        stage=action == "normalize",
+        StoreOptions(in_place=action == "normalize"),
         link=f"{name}.target",
-        overwrite=True,
     )

@@ -152,6 +152,7 @@ def test_sparse_matrices_of_anndata(tmp_path: Path, key: str, form: str) -> None
         (["data", "indices", "indptr"], ["embedding"], "csr or csc"),
         (["a_data", "a_indices", "a_indptr", "a_shape"], ["b_data", "data"], "csr or csc"),
         (["data", "row", "col"], ["rows"], "coo"),
+        (["a_data", "a_row", "a_col", "a_shape"], ["data", "shape"], "coo"),
         (["data", "offsets", "shape"], ["x"], "dia"),
         (["values", "crow_indices", "col_indices"], ["x"], "csr"),
         (["values", "ccol_indices", "row_indices"], ["x"], "csc"),
