@@ -34,7 +34,7 @@ INTERRUPTED = "l2norm: interrupted; nothing was left behind"
 class _LazyGroup(click.Group):
     """A group whose commands are modules beside this one, imported when they are asked for."""
 
-    names: ClassVar[list[str]] = ["normalize", "check", "inspect", "export", "bench"]
+    names: ClassVar[list[str]] = ["normalize", "check", "inspect", "export", "bench", "cache"]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return self.names

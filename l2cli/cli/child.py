@@ -7,6 +7,8 @@ and ended is the business of :mod:`l2cli.runtime.child`.
 
 from __future__ import annotations
 
+import signal
+import time
 import traceback
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -40,8 +42,13 @@ def in_child(
     output: Output,
     folder: Path | None = None,
     consequence: str = "nothing was written",
+    *,
+    repeatable: bool = True,
 ) -> T:
     """Return what ``work`` returns, or raise what it raises, in a child process.
+
+    Where a child crashes that ran an executable of an earlier run, that is removed from the
+    cache, and the work is done once more without it.
 
     Parameters
     ----------
@@ -55,6 +62,8 @@ def in_child(
         Where temporary files may be left that a dead child would have removed.
     consequence : str
         What a crash means for the destination.
+    repeatable : bool
+        Whether the work can be done twice: not where it reads or writes a stream.
 
     Raises
     ------
@@ -68,14 +77,23 @@ def in_child(
         return work()
 
     clean_up = (lambda pid: None) if folder is None else partial(remove_siblings, folder)
+    started = time.time()
     try:
         return call_in_fork(quiet_work, _as_error, clean_up)
     except ChildCrashedError as exc:
         check()  # A library that is interrupted may crash: that is no fault of the file.
+        if repeatable and exc.exit_code != -signal.SIGKILL and _removes_executables(started):
+            return in_child(work, subject, output, folder, consequence, repeatable=False)
         raise FormatError(crash_message(subject, exc.exit_code, consequence)) from None
     except L2NormError:
         check()  # Nor is what others make of an interrupt in the midst of their import.
         raise
+
+
+def _removes_executables(used_since: float) -> bool:
+    from l2cli.graph.cache import remove_executables
+
+    return remove_executables(used_since) > 0
 
 
 def _as_error(error: BaseException) -> BaseException:

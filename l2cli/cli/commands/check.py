@@ -20,6 +20,7 @@ from l2cli.cli.streams import check_stdin, open_stdin
 from l2cli.cli.tables import check_lines
 from l2cli.cli.terminal import print_json, say
 from l2cli.errors import OptionError
+from l2cli.filesystem.streams import is_stream
 from l2cli.options import CheckOptions, FileOptions
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ def _check(
                 progress=advance,
             )
 
-    return in_child(work, label, output)
+    repeatable = not any(name == "-" or is_stream(Path(name)) for name in every)
+    return in_child(work, label, output, repeatable=repeatable)
 
 
 def _open(name: str) -> Path | Readable:

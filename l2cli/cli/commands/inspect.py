@@ -71,4 +71,4 @@ def _inspect(source: Path, options: OpenOptions, output: Output) -> Inspection |
 
     if not (is_folder or is_stream(source)):
         detect(source)
-    return in_child(work, str(source), output)
+    return in_child(work, str(source), output, repeatable=False)

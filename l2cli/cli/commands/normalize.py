@@ -110,6 +110,7 @@ def _normalize(
     from l2cli.normalization.job import prepare
 
     label, is_stream_written = resolution.source.label, resolution.destination.is_stream
+    repeatable = resolution.source.path is not None and not is_stream_written
     consequence = "what was written is incomplete" if is_stream_written else "nothing was written"
 
     def work() -> Report:
@@ -120,7 +121,7 @@ def _normalize(
             return job.execute(advance)
 
     try:
-        return in_child(work, label, output, folder, consequence)
+        return in_child(work, label, output, folder, consequence, repeatable=repeatable)
     except KeyboardInterrupt:
         if not is_stream_written:
             raise

@@ -6,12 +6,22 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from l2cli.graph.cache import load_graph, make_key, save_graph
+from l2cli.graph.cache import (
+    MAX_AGE_DAYS,
+    MAX_BYTES,
+    kept_graphs,
+    load_graph,
+    make_executable_key,
+    make_key,
+    remove_executables,
+    save_graph,
+)
 from l2cli.graph.spec import GraphSpec
 from tests.support.commands import SAMPLES, l2norm, l2norm_anew
 
@@ -141,3 +151,76 @@ def test_a_key_tells_all_that_a_graph_depends_on() -> None:
     keys = [make_key(spec, "cpu", ["jax"]) for spec in (spec, *others)]
     keys += [make_key(spec, "cuda", ["jax"]), make_key(spec, "cpu", ["jax", "numpy"])]
     assert len(set(keys)) == len(keys)
+
+
+SPEC = GraphSpec("normalize", (None, 50), "float32", "float32", (1,), 1e-12)
+
+
+def _key(dim: int) -> str:
+    return make_key(GraphSpec("normalize", (None, dim), "float32", "float32", (1,), 0.0), "cpu", [])
+
+
+def _age(path: Path, days: float) -> None:
+    then = time.time() - days * 86400
+    os.utime(path, (then, then))
+
+
+def test_a_key_begins_with_the_versions(folder: Path) -> None:
+    key = make_key(SPEC, "cpu", ["numpy"])
+    assert key.startswith(f"numpy-{np.__version__}_keras-")
+    of_executable = make_executable_key(SPEC, key, "a machine")
+    assert of_executable.rpartition("_")[0] == key.rpartition("_")[0]
+    assert of_executable != key
+    save_graph(of_executable, b"content", ".executable")
+    (graph,) = kept_graphs()
+    assert graph.versions.startswith(f"numpy {np.__version__}, keras ")
+    assert graph.num_bytes == graph.path.stat().st_size
+
+
+def test_what_no_run_used_for_long_goes_when_a_graph_is_saved(folder: Path) -> None:
+    old, used, new = map(_key, (1, 2, 3))
+    save_graph(old, b"old")
+    save_graph(used, b"used")
+    for path in folder.iterdir():
+        _age(path, MAX_AGE_DAYS + 1)
+    assert load_graph(used) == b"used"
+    save_graph(new, b"new")
+    assert [load_graph(key) for key in (old, used, new)] == [None, b"used", b"new"]
+
+
+def test_the_least_recently_used_go_where_there_is_too_much(folder: Path) -> None:
+    keys = [_key(dim) for dim in range(1, 6)]
+    for days, key in enumerate(keys):
+        save_graph(key, bytes(MAX_BYTES // 4))
+        _age(folder / f"{key}.stablehlo", 10 - days)
+    save_graph(_key(6), b"new")
+    assert [load_graph(key) is not None for key in keys] == [False, False, True, True, True]
+    assert sum(graph.num_bytes for graph in kept_graphs()) <= MAX_BYTES
+
+
+def test_files_of_others_and_unfinished_ones_of_now_stay(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    theirs = [folder / name for name in ("model.stablehlo", "notes.txt", ".l2norm-graph-now")]
+    abandoned = folder / ".l2norm-graph-old"
+    for path in (*theirs, abandoned):
+        path.write_text("theirs")
+    for path in (*theirs[:2], abandoned):
+        _age(path, MAX_AGE_DAYS + 1)
+    save_graph(_key(1), b"content")
+    assert sorted(folder.iterdir()) == sorted([*theirs, folder / f"{_key(1)}.stablehlo"])
+
+
+def test_executables_that_a_crashed_process_used_are_removed(folder: Path) -> None:
+    used, unused = _key(1), _key(2)
+    for key in (used, unused):
+        save_graph(key, b"code", ".executable")
+        save_graph(key, b"graph")
+    for path in folder.iterdir():
+        _age(path, 1)
+    started = time.time()
+    assert remove_executables(started) == 0
+    assert load_graph(used, ".executable") == b"code"
+    assert load_graph(used) == b"graph"
+    assert remove_executables(started) == 1
+    left = {path.name for path in folder.iterdir()}
+    assert left == {f"{used}.stablehlo", f"{unused}.stablehlo", f"{unused}.executable"}
