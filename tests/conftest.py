@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from l2cli.runtime.backends import BACKENDS
-from tests.support.workers import BackendProcess
+from tests.support.workers import BackendProcess, KeptGraphsProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,6 +74,14 @@ def jax_process(backend_processes: Callable[[str], BackendProcess]) -> BackendPr
 @pytest.fixture(scope="session")
 def tensorflow_process(backend_processes: Callable[[str], BackendProcess]) -> BackendProcess:
     return backend_processes("tensorflow")
+
+
+@pytest.fixture(scope="session")
+def kept_graphs_process() -> Iterator[KeptGraphsProcess]:
+    """Return what runs graphs by JAX's runtime alone."""
+    process = KeptGraphsProcess()
+    yield process
+    process.close()
 
 
 @pytest.fixture(params=list(BACKENDS))

@@ -8,6 +8,7 @@ module knows no counts and no files.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ _EXACT_RANGES = {
     "float32": (2.0**-112, 2.0**300),
     "float64": (2.0**-900, 2.0**1000),
 }
+_ALIGNMENT = 64
+"""Bytes to which memory has to be aligned for XLA on CPU to use it without a copy."""
 _LOWEST_FOR_FLOAT64 = 2.0**-32
 """What the lower bound rises to where narrower rows become float64 and 2**-110 is promised."""
 
@@ -273,14 +276,31 @@ class Vectors:
         """Run the graph of ``step`` over ``rows``, padded to the rows that it was made for."""
         capacity, graph = self._graphs.get(step, (0, None))
         if graph is None or capacity < len(rows):
-            capacity = _capacity(rows)
+            capacity = self._capacity(rows)
             graph = self._backend.compile(self._spec(step, (capacity, *rows.shape[1:])))
             self._graphs[step] = capacity, graph
         if len(rows) == capacity:
             return graph(rows, *sums)
-        padded = np.zeros((capacity, *rows.shape[1:]), rows.dtype)
+        padded = _aligned((capacity, *rows.shape[1:]), rows.dtype)
         padded[: len(rows)] = rows
+        padded[len(rows) :] = 0
         return [output[: len(rows)] for output in graph(padded, *sums)]
+
+    def _capacity(self, rows: Array) -> int:
+        """Return how many rows a graph is made for whose first batch is ``rows``.
+
+        As many as these, where that is what the reader makes of such arrays. Where it is what one
+        array happens to hold, it is rounded up, so that few graphs serve arrays of all lengths:
+        each length costs a compilation, the first time that it comes.
+        """
+        num_rows, full = len(rows), max(1, BATCH_BYTES * len(rows) // max(1, rows.nbytes))
+        is_whole = num_rows >= (self._output.shape[0] or 0)
+        if num_rows >= full or (2 * num_rows >= full and not is_whole):
+            return num_rows
+        exponent = (num_rows - 1).bit_length()
+        if 16 * num_rows <= full:  # What it takes longer is nothing to be noticed.
+            exponent += exponent % 2
+        return min(1 << exponent, full)
 
     def _spec(self, step: Step, shape: tuple[int, ...]) -> GraphSpec:
         output, epsilon = self._output.dtype, self._options.epsilon
@@ -307,7 +327,9 @@ class Vectors:
         return (rows for rows in map(self.spanning_rows, read()) if len(rows))
 
 
-def _capacity(rows: Array) -> int:
-    """Return how many rows a graph is made for whose first batch is ``rows``."""
-    # Small ones are rounded up, so that one graph serves many arrays of about the same size.
-    return 1 << (len(rows) - 1).bit_length() if 2 * rows.nbytes < BATCH_BYTES else len(rows)
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return memory that XLA takes as it is: elsewhere it begins where XLA makes a copy."""
+    num_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import pickle
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,12 +49,47 @@ class BackendProcess:
         self._pool.shutdown()
 
 
+class KeptGraphsProcess(BackendProcess):
+    """Two processes on JAX: one makes graphs and keeps them, one finds them and never imports it.
+
+    What one of them returns is compared with what the other returns.
+    """
+
+    def __init__(self) -> None:
+        self.name = "jax"
+        context = multiprocessing.get_context("spawn")
+        self._maker, self._finder = (
+            ProcessPoolExecutor(1, context, measure_this_process) for _ in range(2)
+        )
+
+    def run(self, array: Array, **options: Any) -> tuple[Array, Counts]:
+        checked = NormalizeOptions(backend=self.name, device="cpu", **options)
+        return self.call(normalize_array, array, checked)
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        made = self._maker.submit(function, *arguments).result()
+        result, modules = self._finder.submit(_call_noting_modules, function, arguments).result()
+        assert "jax" not in modules
+        assert pickle.dumps(result) == pickle.dumps(made)
+        return result
+
+    def close(self) -> None:
+        self._maker.shutdown()
+        self._finder.shutdown()
+
+
 class Here:
     """Runs the tasks of a store in this process, even those that might crash it."""
 
     def run(self, tasks: Iterable[ShardTask], on_progress: OnProgress) -> Results:
         for task in tasks:
             yield task, run_shard(task, functools.partial(on_progress, task))
+
+
+def _call_noting_modules(
+    function: Callable[..., T], arguments: tuple[Any, ...]
+) -> tuple[T, set[str]]:
+    return function(*arguments), set(sys.modules)
 
 
 def _call(backend: str, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
