@@ -40,11 +40,11 @@ class Summary:
 
     Attributes
     ----------
-    names
+    names : tuple of str
         What they are called.
-    described
+    described : str
         ``module:function`` that returns the paths of the files that one describes by name.
-    rewrite
+    rewrite : str
         ``module:function`` that writes one anew, given it, where to write, and the files.
     """
 
@@ -59,37 +59,39 @@ class Format:
 
     Attributes
     ----------
-    name
+    name : str
         What callers call it: ``npy``. Both forms of Arrow have one name.
-    title
+    title : str
         What messages call it: ``HDF5``.
-    suffixes
+    suffixes : tuple of str
         Those of its files; a new file gets the first.
-    matches
+    matches : callable
         Whether a file is of this format, by its first bytes and by the open file. Of a stream
         there are the first bytes only.
-    reader
+    reader : str
         ``module:class`` of its reader, which is made from a path and an ``OpenOptions``.
-    create
+    create : str
         ``module:class`` of the writer of new files, which have no source as their template.
-    native
+    native : bool
         Whether a C library of its own parses its files, and might crash on a hostile one.
-    stream_magic, stream_reader
-        What a stream begins with that can be read front to back, and ``module:class`` of what
-        reads it so, which is made from the stream, its label and an ``OpenOptions``.
-    pipes
+    stream_magic : bytes
+        What a stream begins with that can be read front to back.
+    stream_reader : str
+        ``module:class`` of what reads it so, which is made from the stream, its label and an
+        ``OpenOptions``.
+    pipes : bool
         Whether it makes sense to write it to a pipe.
-    is_table
+    is_table : bool
         Whether its reader is a :class:`~l2cli.formats.tabular.table.TableReader`, and its
         new-file writer a :class:`~l2cli.formats.tabular.table.NewTableWriter`.
-    extend
+    extend : str
         ``module:function`` that adds an array of norms to a file; empty for none.
-    needs_name
+    needs_name : bool
         Whether a file without a name, which goes with its last descriptor, can't be opened.
-    numbers_arrays
+    numbers_arrays : bool
         Whether its arrays have no names, so that one of several is chosen by its number: how
         many there are is known at the end only.
-    summary
+    summary : Summary or None
         The files that describe those of this format, if there are such.
     """
 
@@ -377,9 +379,9 @@ def extend(path: Path, file_format: Format, name: str, norms: Path) -> None:
 
     Parameters
     ----------
-    name
+    name : str
         What they are called in it.
-    norms
+    norms : Path
         An ``.npy`` of float64.
 
     Raises

@@ -52,13 +52,13 @@ def rewrite(source: Path, target: Path, folder: Path, options: NormalizeOptions)
 
     Parameters
     ----------
-    source
+    source : Path
         The file as it was.
-    target
+    target : Path
         Where to write.
-    folder
+    folder : Path
         Where the shards are that it describes now.
-    options
+    options : NormalizeOptions
         What they were normalized with.
 
     Raises

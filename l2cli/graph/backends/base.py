@@ -30,11 +30,11 @@ class Backend(ABC):
 
     Attributes
     ----------
-    name
+    name : str
         As in :data:`l2cli.runtime.backends.BACKENDS`.
-    device
+    device : str
         Where its graphs run: ``cpu``, ``gpu:0`` …
-    compile
+    compile : callable
         From a ``GraphSpec`` to a function of NumPy arrays. The arrays that this function returns
         may be read-only. The last few functions are kept.
     """
