@@ -13,14 +13,8 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import FormatError, SourceError
-from l2cli.formats.registry import (
-    by_suffix,
-    described_files,
-    detect,
-    open_reader,
-    rewrite_summary,
-    summary_format,
-)
+from l2cli.formats.registry import by_suffix, detect, open_reader
+from l2cli.formats.summaries import described_files, rewrite_summary, summary_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
