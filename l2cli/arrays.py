@@ -30,29 +30,29 @@ class ArraySpec:
 
     Attributes
     ----------
-    name
+    name : str
         The npz member, HDF5 path or Parquet column; empty for an ``.npy``, which holds one.
-    shape
+    shape : tuple of (int or None)
         ``(num_rows, ...)``. ``None`` for a length that differs from row to row.
-    dtype
+    dtype : str
         ``float32``, ``bfloat16``, ``int64`` …, or the container's own word for another type.
-    layout
+    layout : str
         How it is stored, for people: byte order, chunks, codec.
-    refusal
+    refusal : str
         Why it can't be normalized even if it is named; empty where it can.
-    doubt
+    doubt : str
         Why it isn't taken unless it is named, as far as the format itself can tell: a search
         index, a part of a sparse matrix; empty where nothing speaks against it.
-    may_be_vectors
+    may_be_vectors : bool
         Of one with a ``refusal``: whether it may hold the vectors all the same, whatever it is
         called. Nothing else is taken in its place, and its file doesn't count as one without
         vectors.
-    reversed_by
+    reversed_by : str
         The language that stored its axes in reverse order, so that only a user knows along which
         one a vector lies; empty where none did.
-    aliases
+    aliases : tuple of str
         Other names that lead to the same array.
-    approximate_bytes
+    approximate_bytes : int
         Bytes of all rows, where ``shape`` doesn't tell.
     """
 
@@ -99,25 +99,25 @@ class Batch:
 
     Attributes
     ----------
-    array
+    array : ArraySpec
         The array that the rows are of.
-    rows
+    rows : ndarray
         ``(batch_rows, ...)`` in the machine's byte order. Null rows are left out. Rows that are
         all alike may be one in memory (:func:`is_one_row`), and may not be written to.
-    start
+    start : int
         The row number of ``rows[0]`` in the array.
-    row_numbers
+    row_numbers : ndarray or None
         The row number of each row, where they are not consecutive.
-    num_null
+    num_null : int
         How many null rows were left out.
-    first_null
+    first_null : int or None
         The row number of the first of them.
-    incomplete
+    incomplete : ndarray or None
         Which rows have null components, which are NaN in them; ``None`` where none has.
-    norms
+    norms : ndarray or None
         Of rows that were normalized, the float64 norms that they had: of the shape of ``rows``
         without the axes that a vector lies along. ``None`` where they aren't kept.
-    context
+    context : object
         What the format must hand from its reader to its writer.
     """
 
@@ -150,9 +150,9 @@ def rows_per_batch(array: ArraySpec, batch_size: int | None, multiple: int = 1) 
 
     Parameters
     ----------
-    batch_size
+    batch_size : int or None
         The user's wish in rows; ``None`` to fill :data:`BATCH_BYTES`.
-    multiple
+    multiple : int
         A number of rows that the container stores together: the result is a multiple of it
         where a batch holds that many.
     """

@@ -55,11 +55,11 @@ class Speed:
 
     Attributes
     ----------
-    num_bytes
+    num_bytes : int
         Bytes of the file.
-    num_runs
+    num_runs : int
         How many times it was copied, and normalized on each backend.
-    seconds
+    seconds : dict of str to float
         Of a plain copy, as ``copy``, and of its normalization by each backend.
     """
 
@@ -76,15 +76,15 @@ class BenchReport:
 
     Attributes
     ----------
-    num_bytes
+    num_bytes : int
         Bytes of the vectors in each file.
-    auto, reason
+    auto, reason : str
         The backend that ``auto`` takes, and why.
-    devices
+    devices : dict of str to str
         Where each backend ran.
-    start_seconds
+    start_seconds : dict of str to float
         What each backend took from the start of its process to the end of a file of one row.
-    missing
+    missing : dict of str to str
         Why each of the other backends did not run.
     """
 
@@ -147,11 +147,11 @@ def run_bench(
 
     Parameters
     ----------
-    num_bytes
+    num_bytes : int
         Bytes of the vectors in each file.
-    device
+    device : str
         As for :func:`l2cli.graph.backends.load.load_backend`.
-    progress
+    progress : callable or None
         Called with how many runs are done, and how many there may be in all; with 0 done
         before the backends start, and after.
 

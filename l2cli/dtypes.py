@@ -19,20 +19,20 @@ class Dtype:
 
     Attributes
     ----------
-    name
+    name : str
         What NumPy or ``ml_dtypes`` calls it.
-    itemsize
+    itemsize : int
         Bytes of one component.
-    is_float
+    is_float : bool
         Whether it can hold the components of a unit vector.
-    tolerance
+    tolerance : float
         How far from 1 the norm of a unit row may be that is stored in it. For float16 and
         bfloat16 that is twice what rounding the components moves a norm at most; for float32
         and float64 it leaves room for sums taken in the same dtype, as most programs do.
-    widened
+    widened : str
         What the graph turns it into before it computes: a dtype that holds it, and that XLA
         computes with fast. Squares are float64 in any case.
-    is_in_numpy
+    is_in_numpy : bool
         Whether NumPy knows it without ``ml_dtypes``.
     """
 

@@ -34,18 +34,18 @@ class ArrayRun:
 
     Parameters
     ----------
-    reading
+    reading : NormalizeOptions
         What is read, and how.
-    tolerance
+    tolerance : float
         How far from 1 the norm of a unit row may be.
 
     Attributes
     ----------
-    statistics
+    statistics : NormStatistics
         What was counted so far.
-    num_incomplete
+    num_incomplete : int
         How many of the rows that were taken have null components.
-    spans
+    spans : bool
         Whether its vectors lie along axis 0.
     """
 
@@ -101,7 +101,7 @@ class ArrayRun:
 
         Parameters
         ----------
-        array
+        array : ArraySpec
             The one that the batches ``before`` are of.
         """
         originals = self._make_normalizer(array)

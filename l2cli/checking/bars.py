@@ -28,11 +28,11 @@ class Bars:
 
     Attributes
     ----------
-    first
+    first : int
         The number of the first bar; bar 0 has norm 1 in its middle.
-    width
+    width : float
         Of a bar, in ``log(norm)``.
-    unit, not_unit, before
+    unit, not_unit, before : list of int
         How many unit rows there are in each bar, how many that are not unit, and how many rows
         of the source that is compared with; empty where there are none.
     """

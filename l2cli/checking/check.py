@@ -30,7 +30,7 @@ from l2cli.errors import (
     OtherArraysError,
     SourceError,
 )
-from l2cli.formats.registry import full_suffix, may_hold_vectors
+from l2cli.formats.unread import full_suffix, may_hold_vectors
 from l2cli.io.selection import Selection, select
 from l2cli.io.store_state import unfinished
 from l2cli.options import CheckOptions

@@ -50,7 +50,7 @@ def angles(before: Array, after: Array) -> Array:
 
     Parameters
     ----------
-    before, after
+    before, after : ndarray
         ``(num_rows, dim)``, of any floating dtypes.
     """
     if not before.size:

@@ -39,9 +39,9 @@ class NormHistogram:
 
     Attributes
     ----------
-    num_rows
+    num_rows : int
         How many norms were added.
-    smallest, largest
+    smallest, largest : float
         The ends; infinite where nothing was added.
     """
 

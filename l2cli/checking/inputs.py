@@ -34,13 +34,13 @@ class Input:
 
     Attributes
     ----------
-    label
+    label : str
         What messages call it.
-    named
+    named : bool
         Whether the user named it, rather than the folder it is in.
-    before
+    before : Input or None
         What its rows were made of, where they are compared with that.
-    choice
+    choice : ShardChoice or None
         What is taken from it, where it is a shard of a store.
     """
 
@@ -74,11 +74,11 @@ class Inputs:
 
     Attributes
     ----------
-    failures
+    failures : list of (str, str)
         Name and message of each folder that can't be read.
-    notes
+    notes : list of str
         What the user should know but needn't act on.
-    not_read
+    not_read : list of FoundFile
         The files of folders that are of no format that is read.
     """
 
@@ -103,9 +103,9 @@ def list_inputs(
 
     Parameters
     ----------
-    options
+    options : NormalizeOptions
         What is selected, and how files are opened.
-    against
+    against : Path or Readable or None
         What became of the one source. It is checked in its place: a file, or a folder with
         files of the same names.
     """

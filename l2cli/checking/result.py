@@ -21,15 +21,15 @@ class NonUnitRow:
 
     Attributes
     ----------
-    position
+    position : tuple of int
         Its row number; of an array of higher rank, its indexes along the axes that it doesn't
         lie along.
-    category
+    category : str
         ``not unit``, ``zero``, ``non-finite``, ``null``, or ``turned`` where it is unit but
         points elsewhere than what it was made of.
-    norm
+    norm : float or None
         ``None`` where there is none.
-    angle
+    angle : float or None
         Between it and what it was made of, in radians, where that is too much.
     """
 
@@ -52,9 +52,9 @@ class NormRange:
 
     Attributes
     ----------
-    median
+    median : float
         Its logarithm is off by 0.1 % at most.
-    farthest
+    farthest : float
         The largest ``abs(norm - 1)``.
     """
 
@@ -74,21 +74,21 @@ class NormSummary:
 
     Attributes
     ----------
-    num_rows
+    num_rows : int
         All rows but null rows.
-    unit, zero, nonfinite, null
+    unit, zero, nonfinite, null : int
         How many there are of each category.
-    non_unit
+    non_unit : int
         How many rows are not unit or were turned, with the zero and null rows that are forbidden.
-    norms
+    norms : NormRange or None
         Of the rows that are neither zero nor non-finite; ``None`` where there are none.
-    bars
+    bars : Bars
         The same norms as bars.
-    before
+    before : NormRange or None
         The norms of the rows that these were made of, where they were compared.
-    largest_angle
+    largest_angle : float or None
         The largest angle between a row and what it was made of, in radians, if compared.
-    zero_allowed
+    zero_allowed : bool
         Whether zero and null rows may be there.
     """
 
@@ -162,11 +162,11 @@ class FileCheck:
 
     Attributes
     ----------
-    named
+    named : bool
         Whether the user named it, rather than the folder it is in.
-    before
+    before : str
         What its rows were compared with, if with anything.
-    error
+    error : str
         Why it could not be read: one line that names it.
     """
 

@@ -27,12 +27,12 @@ class NormStatistics:
 
     Parameters
     ----------
-    allow_zero
+    allow_zero : bool
         Whether zero rows and null rows may be there, and don't count as not unit.
 
     Attributes
     ----------
-    non_unit_rows
+    non_unit_rows : list of NonUnitRow
         The first few rows that are not unit.
     """
 
@@ -55,11 +55,11 @@ class NormStatistics:
 
         Parameters
         ----------
-        tolerance
+        tolerance : float
             How far from 1 the norm of a unit row may be, and how large an angle, in radians.
-        row_number
+        row_number : callable
             From an index along axis 0 of ``norms`` to what messages name.
-        angles
+        angles : ndarray or None
             Those between the vectors and what they were made of, of the shape of ``norms``.
         """
         unit = np.abs(norms - 1) <= tolerance
@@ -91,7 +91,7 @@ class NormStatistics:
 
         Parameters
         ----------
-        first
+        first : int or None
             The row number of the first.
         """
         self._null += num_null

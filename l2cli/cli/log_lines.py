@@ -28,7 +28,7 @@ class StoreLines:
 
     Parameters
     ----------
-    clock
+    clock : callable
         Tells the time in seconds.
     """
 
@@ -57,7 +57,7 @@ class FileLines:
 
     Parameters
     ----------
-    name
+    name : str
         What messages call the file.
     """
 

@@ -56,7 +56,10 @@ class Normalizer(ABC):
 
     Parameters
     ----------
-    array, output, options, backend, keep_norms
+    array, output : ArraySpec
+    options : NormalizeOptions
+    backend : LazyBackend
+    keep_norms : bool
         As for :func:`make_normalizer`.
 
     Attributes

@@ -103,7 +103,7 @@ def read_ahead(batches: Iterable[Batch], *, may_wait: bool) -> Iterator[Iterable
 
     Parameters
     ----------
-    may_wait
+    may_wait : bool
         As for :func:`computed_ahead`.
     """
     ahead = Ahead(batches, _num_bytes)

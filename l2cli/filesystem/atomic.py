@@ -37,10 +37,10 @@ def replacing(destination: Path, *, like: Path | None, overwrite: bool) -> Itera
 
     Parameters
     ----------
-    like
+    like : Path or None
         The file whose permission bits a new destination gets, ``None`` for the usual ones; one
         that is replaced keeps its own.
-    overwrite
+    overwrite : bool
         Whether a destination that exists may be replaced.
 
     Raises
@@ -76,7 +76,7 @@ def check_parent(target: Path, destination: Path) -> None:
 
     Parameters
     ----------
-    destination
+    destination : Path
         What the user calls it.
     """
     if not os.path.isdir(target.parent):
@@ -91,7 +91,7 @@ def temporary_file(*, named: bool = False) -> Iterator[Path]:
 
     Parameters
     ----------
-    named
+    named : bool
         Whether its name has to stand in a folder. If not, then on Linux it doesn't, so that
         not even ``kill -9`` leaves the file behind. Else the next temporary file removes it.
     """
@@ -114,7 +114,7 @@ def write_errors(label: str, consequence: str = "nothing of it was left") -> Ite
 
     Parameters
     ----------
-    consequence
+    consequence : str
         What that means for it.
     """
     try:

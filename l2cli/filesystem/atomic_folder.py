@@ -28,10 +28,10 @@ def replacing_folder(destination: Path, *, marker: str, overwrite: bool) -> Iter
 
     Parameters
     ----------
-    marker
+    marker : str
         A file that every folder of this kind has. No folder without it is replaced, but for
         an empty one.
-    overwrite
+    overwrite : bool
         Whether a destination that exists may be replaced.
 
     Raises

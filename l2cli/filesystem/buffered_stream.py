@@ -33,7 +33,7 @@ class BufferedStream(io.RawIOBase):
 
     Attributes
     ----------
-    ended
+    ended : bool
         Whether a read met the end of the stream.
     """
 
@@ -112,7 +112,7 @@ def in_temporary_file(stream: BufferedStream, *, named: bool) -> Iterator[Path]:
 
     Parameters
     ----------
-    named
+    named : bool
         As for :func:`~l2cli.filesystem.atomic.temporary_file`.
     """
     with temporary_file(named=named) as path:

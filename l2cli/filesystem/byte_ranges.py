@@ -66,7 +66,7 @@ def copy_range(source: int, target: IO[bytes], start: int, stop: int, label: str
 
     Parameters
     ----------
-    label
+    label : str
         As for :func:`read_exactly`.
     """
     block = np.empty(min(_BLOCK_BYTES, stop - start), np.uint8)

@@ -28,15 +28,15 @@ class FoundFile:
 
     Attributes
     ----------
-    name
+    name : str
         Its path in the folder, with ``/``.
-    path
+    path : str
         Where it is.
-    num_bytes, mtime_ns
+    num_bytes, mtime_ns : int
         Its size and time of change; those of what it leads to, where it is a link.
-    link
+    link : str
         For a link to something in the folder, the path it leads to from where it stands.
-    outside
+    outside : bool
         Whether it is a link to a file outside.
     """
 
@@ -54,13 +54,13 @@ class Listing:
 
     Attributes
     ----------
-    files
+    files : list of FoundFile
         In natural order: 0, 1, 2, 10.
-    folders
+    folders : list of str
         Every folder in it, parents first.
-    failures
+    failures : list of (str, str)
         Name and message of each folder that couldn't be read.
-    left_out
+    left_out : dict of str to list of str
         What was left out, by reason.
     """
 
@@ -90,7 +90,7 @@ def list_folder(folder: str, include: Sequence[str] = (), exclude: Sequence[str]
 
     Parameters
     ----------
-    include, exclude
+    include, exclude : sequence of str
         Globs of paths in the folder; ``*`` spans ``/``. A glob that matches a folder matches
         all that is in it. Nothing given to ``include`` includes everything.
     """

@@ -56,11 +56,11 @@ class Reader(_Resource):
 
     Attributes
     ----------
-    path
+    path : Path
         The file; of a stream, what messages call it.
-    opening
+    opening : OpenOptions
         How it was opened.
-    notes
+    notes : list of str
         What the user should know but needn't act on.
     """
 
@@ -95,7 +95,7 @@ class Reader(_Resource):
 
         Parameters
         ----------
-        batch_size
+        batch_size : int or None
             Rows of one batch at most; ``None`` to choose by bytes.
         """
 
@@ -109,9 +109,9 @@ class Reader(_Resource):
 
         Parameters
         ----------
-        path
+        path : Path
             Where to write. An empty file may stand there.
-        outputs
+        outputs : mapping of str to ArraySpec
             For each array that will be written, by name, what it is to become. It differs
             from the array read in ``dtype`` and in the last length of ``shape`` only.
         """

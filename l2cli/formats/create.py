@@ -27,9 +27,9 @@ class NewFileWriter(Writer):
 
     Parameters
     ----------
-    target
+    target : Path or binary stream
         Where to write: a file, or a stream where the format's class has ``streams``.
-    outputs
+    outputs : mapping of str to ArraySpec
         From the name of each array that will come to what it becomes, name included.
     """
 

@@ -58,11 +58,11 @@ def describe(start: bytes, path: Path | None = None, *, is_npy: bool = False) ->
 
     Parameters
     ----------
-    start
+    start : bytes
         Its first bytes.
-    path
+    path : Path or None
         The file; ``None`` for a stream.
-    is_npy
+    is_npy : bool
         Whether it is named like an npy file.
     """
     if not start:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from l2cli.errors import (
@@ -23,7 +22,8 @@ from l2cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from pathlib import Path
 
     from l2cli.filesystem.buffered_stream import BufferedStream
     from l2cli.formats.base import Reader
@@ -39,11 +39,11 @@ class Summary:
 
     Attributes
     ----------
-    names
+    names : tuple of str
         What they are called.
-    described
+    described : str
         ``module:function`` that returns the paths of the files that one describes by name.
-    rewrite
+    rewrite : str
         ``module:function`` that writes one anew, given it, where to write, and the files.
     """
 
@@ -58,37 +58,39 @@ class Format:
 
     Attributes
     ----------
-    name
+    name : str
         What callers call it: ``npy``. Both forms of Arrow have one name.
-    title
+    title : str
         What messages call it: ``HDF5``.
-    suffixes
+    suffixes : tuple of str
         Those of its files; a new file gets the first.
-    matches
+    matches : callable
         Whether a file is of this format, by its first bytes and by the open file. Of a stream
         there are the first bytes only.
-    reader
+    reader : str
         ``module:class`` of its reader, which is made from a path and an ``OpenOptions``.
-    create
+    create : str
         ``module:class`` of the writer of new files, which have no source as their template.
-    native
+    native : bool
         Whether a C library of its own parses its files, and might crash on a hostile one.
-    stream_magic, stream_reader
-        What a stream begins with that can be read front to back, and ``module:class`` of what
-        reads it so, which is made from the stream, its label and an ``OpenOptions``.
-    pipes
+    stream_magic : bytes
+        What a stream begins with that can be read front to back.
+    stream_reader : str
+        ``module:class`` of what reads it so, which is made from the stream, its label and an
+        ``OpenOptions``.
+    pipes : bool
         Whether it makes sense to write it to a pipe.
-    is_table
+    is_table : bool
         Whether its reader is a :class:`~l2cli.formats.tabular.table.TableReader`, and its
         new-file writer a :class:`~l2cli.formats.tabular.table.NewTableWriter`.
-    extend
+    extend : str
         ``module:function`` that adds an array of norms to a file; empty for none.
-    needs_name
+    needs_name : bool
         Whether a file without a name, which goes with its last descriptor, can't be opened.
-    numbers_arrays
+    numbers_arrays : bool
         Whether its arrays have no names, so that one of several is chosen by its number: how
         many there are is known at the end only.
-    summary
+    summary : Summary or None
         The files that describe those of this format, if there are such.
     """
 
@@ -211,17 +213,9 @@ FORMATS = (
     ),
 )
 NAMES = tuple(dict.fromkeys(file_format.name for file_format in FORMATS))
-
-_HARMLESS_SUFFIXES = (
-    ".bib .cfg .crc .css .gif .gitattributes .htm .html .ini .ipynb .jpeg .jpg .js .lock .log .md "
-    ".md5 .mp3 .mp4 .pdf .png .py .rst .sh .sha256 .sql .svg .tex .toml .wav .webp .xml .yaml .yml"
-)
-"""Of files that hold no vectors, however large they are."""
-_TEXT_SUFFIXES = frozenset(("", ".json", ".txt"))
-"""Of files that hold no vectors as long as they are small."""
-_COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".br")
-_START_BYTES = 64
-_SMALL_BYTES = 2**20
+START_BYTES = 64
+"""Of a file, by which it is told of which format it is."""
+_MAPPED_BYTES = 2**20
 
 
 def titles(conjunction: str = "or") -> str:
@@ -246,7 +240,7 @@ def detect(path: Path) -> Format:
             what = "a folder" if path.is_dir() else "not a regular file"
             raise SourceError(f"{path} is {what}; expected a file")
         with path.open("rb") as file:
-            start = file.read(_START_BYTES)
+            start = file.read(START_BYTES)
             for file_format in FORMATS:
                 if file_format.matches(start, file):
                     return file_format
@@ -268,7 +262,7 @@ def detect_stream(stream: BufferedStream, label: str) -> Format:
     FormatError
         Where it is of no format that can be read; the message says what it seems to be.
     """
-    start = stream.peek(_START_BYTES)
+    start = stream.peek(START_BYTES)
     for file_format in FORMATS:
         if file_format.matches(start, None):
             return file_format
@@ -300,21 +294,6 @@ def by_suffix(path: Path) -> Format | None:
     return next((file_format for file_format in FORMATS if file_format.matches_suffix(path)), None)
 
 
-def full_suffix(name: str) -> str:
-    """Return the suffix of a file's name, that of a compressed one whole: ``.npy.gz``."""
-    stem, suffix = os.path.splitext(name.lower())
-    inner = os.path.splitext(stem)[1] if suffix in _COMPRESSED else ""
-    return (inner if by_suffix(Path(f"x{inner}")) else "") + suffix
-
-
-def may_hold_vectors(name: str, num_bytes: int) -> bool:
-    """Whether a file of a format that is not read may hold vectors, by its name and size."""
-    suffix = os.path.splitext(name.lower())[1]
-    if not num_bytes or suffix in _HARMLESS_SUFFIXES.split(" "):
-        return False
-    return suffix not in _TEXT_SUFFIXES or num_bytes >= _SMALL_BYTES
-
-
 def open_reader(path: Path, file_format: Format, opening: OpenOptions) -> Reader:
     """Open a file for reading.
 
@@ -337,7 +316,7 @@ def open_reader(path: Path, file_format: Format, opening: OpenOptions) -> Reader
     FormatError
         Where the file isn't what it claims to be, is damaged, or is cut off.
     """
-    reader: Reader = _load(file_format.reader)(path, opening)
+    reader: Reader = load(file_format.reader)(path, opening)
     return reader
 
 
@@ -365,13 +344,13 @@ def open_stream_reader(
     magic = file_format.stream_magic
     if not file_format.stream_reader or stream.peek(len(magic)) != magic:
         return None
-    reader: Reader = _load(file_format.stream_reader)(stream, label, opening)
+    reader: Reader = load(file_format.stream_reader)(stream, label, opening)
     return reader
 
 
 def new_file_writer(file_format: Format) -> type[NewFileWriter]:
     """Return the class that writes new files of a format."""
-    writer: type[NewFileWriter] = _load(file_format.create)
+    writer: type[NewFileWriter] = load(file_format.create)
     return writer
 
 
@@ -380,9 +359,9 @@ def extend(path: Path, file_format: Format, name: str, norms: Path) -> None:
 
     Parameters
     ----------
-    name
+    name : str
         What they are called in it.
-    norms
+    norms : Path
         An ``.npy`` of float64.
 
     Raises
@@ -393,56 +372,21 @@ def extend(path: Path, file_format: Format, name: str, norms: Path) -> None:
     import numpy as np
 
     # Mapped where it is large: it is our own, so nobody cuts it off meanwhile.
-    values = np.load(norms, mmap_mode="r" if norms.stat().st_size > _SMALL_BYTES else None)
+    values = np.load(norms, mmap_mode="r" if norms.stat().st_size > _MAPPED_BYTES else None)
     try:
-        _load(file_format.extend)(path, name, values)
+        load(file_format.extend)(path, name, values)
     except OSError as exc:
         raise DestinationError(f"{path} can't be written: {reason(exc)}") from exc
 
 
-def summary_format(path: Path) -> Format | None:
-    """Return the format whose files a file describes, by its name and first bytes, if any."""
-    for file_format in FORMATS:
-        if file_format.summary is not None and path.name in file_format.summary.names:
-            with path.open("rb") as file:
-                if file_format.matches(file.read(_START_BYTES), file):
-                    return file_format
-    return None
-
-
-def described_files(path: Path, file_format: Format) -> list[str]:
-    """Return the paths that a summary of files of a format names, from its own folder."""
-    if file_format.summary is None:
-        return []
-    names: list[str] = _load(file_format.summary.described)(path)
-    return names
-
-
-def rewrite_summary(source: Path, target: Path, file_format: Format, files: Sequence[Path]) -> None:
-    """Write a summary anew.
-
-    Parameters
-    ----------
-    source : Path
-        The summary as it was.
-    target : Path
-        Where to write.
-    file_format : Format
-        What the files are that it describes.
-    files : Sequence[Path]
-        Those files as they are now: what :func:`described_files` names, in that order, or, of a
-        summary that names none, all that it describes.
+def load(name: str) -> Any:
+    """Return what the table calls ``module:member``, of a package that is imported now.
 
     Raises
     ------
-    FormatError
-        Where they can't be those that the summary describes.
+    OptionError
+        Where a library isn't there that the package needs.
     """
-    if file_format.summary is not None:
-        _load(file_format.summary.rewrite)(source, target, files)
-
-
-def _load(name: str) -> Any:
     module, _, member = name.partition(":")
     try:
         return getattr(importlib.import_module(f"l2cli.formats.{module}"), member)

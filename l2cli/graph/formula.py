@@ -38,9 +38,9 @@ def normalized(x: Any, axes: tuple[int, ...], epsilon: float) -> Any:
 
     Parameters
     ----------
-    axes
+    axes : tuple of int
         0 or more each, sorted.
-    epsilon
+    epsilon : float
         Lower bound on the sum of squares.
     """
     if dtype_of(x) == "float16":
@@ -81,9 +81,9 @@ def graph(
 
     Parameters
     ----------
-    total
+    total : callable
         What sums the squares.
-    assume_float64
+    assume_float64 : bool
         Whether float64 is what it says. ``False`` gives the same bits, and keeps float32 in
         range where a backend takes that for float64.
     """
@@ -115,7 +115,7 @@ def squares(rows: Any, *, are_exact: bool) -> Any:
 
     Parameters
     ----------
-    are_exact
+    are_exact : bool
         Whether they need no rounding, as those of float32 numbers don't.
     """
     terms = ops.square(ops.cast(rows, "float64"))
@@ -131,11 +131,11 @@ def divided(
 
     Parameters
     ----------
-    rows
+    rows : object
         As :func:`widened` returns them.
-    source, dtype
+    source, dtype : str
         The dtypes that the rows came in, and that they go out in.
-    power
+    power : object
         What the rows were multiplied with, where they were.
     """
     # As a tensor: of a float in a comparison, Keras on TensorFlow makes float32.

@@ -18,16 +18,16 @@ class GraphSpec:
 
     Attributes
     ----------
-    step
+    step : Step
         ``normalize``: rows to normalized rows and sums. ``measure``: to sums alone. ``sum``, then
         ``scale``: rows to normalized rows in two steps, for vectors that span batches.
-    shape
+    shape : tuple of (int or None)
         The batch: ``(batch_rows, ...)``; ``None`` for any number of rows.
-    dtype, output_dtype
+    dtype, output_dtype : str
         Of the rows that come in, and of the rows that go out.
-    axes
+    axes : tuple of int
         The axes that one vector lies along, 0 or more each.
-    epsilon
+    epsilon : float
         Lower bound on the sum of squares.
     """
 

@@ -20,10 +20,10 @@ def tree_sum(terms: Any, axis: int) -> Any:
 
     Parameters
     ----------
-    terms
+    terms : object
         An array or tensor of a floating dtype whose length along ``axis`` is known and
         at least 1.
-    axis
+    axis : int
         The axis to sum along, 0 or more.
     """
     dropped = []

@@ -38,9 +38,9 @@ def why_not(array: ArraySpec, arrays: Sequence[ArraySpec], file_stem: str) -> st
 
     Parameters
     ----------
-    arrays
+    arrays : sequence of ArraySpec
         All arrays of its container.
-    file_stem
+    file_stem : str
         What to go by where the array has no name: that of its file, without the suffix.
     """
     if array.refusal:

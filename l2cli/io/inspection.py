@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from l2cli.dtypes import FLOAT_DTYPES
 from l2cli.errors import L2NormError, NoArrayError, SelectionError
 from l2cli.filesystem.walk import list_folder
-from l2cli.formats.registry import by_suffix, full_suffix
+from l2cli.formats.registry import by_suffix
+from l2cli.formats.unread import full_suffix
 from l2cli.io.candidates import why_not
 from l2cli.io.families import families_of
 from l2cli.io.resolve import find_source

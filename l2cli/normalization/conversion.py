@@ -41,7 +41,8 @@ class Conversion(Rewrite):
 
     Parameters
     ----------
-    reader, chosen
+    reader : Reader
+    chosen : sequence of (ArraySpec, ArraySpec)
         As for :class:`~l2cli.normalization.rewrite.Rewrite`.
     file_format : Format
         What is written.
@@ -134,7 +135,8 @@ def transcoded(
 
     Parameters
     ----------
-    reader, chosen
+    reader : Reader
+    chosen : sequence of (ArraySpec, ArraySpec)
         As for :class:`~l2cli.normalization.rewrite.Rewrite`.
     file_format : Format
         What is written.

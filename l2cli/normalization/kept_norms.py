@@ -92,8 +92,10 @@ def add_norms(path: Path, file_format: Format, norms: Mapping[str, Path], norms_
 
     Parameters
     ----------
-    path, file_format
+    path : Path
         The container.
+    file_format : Format
+        What it is.
     norms : mapping
         The ``.npy`` of each array, by its name in the container.
     norms_name : str

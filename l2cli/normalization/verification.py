@@ -57,8 +57,10 @@ def verify(
 
     Parameters
     ----------
-    path, file_format
+    path : Path
         The file.
+    file_format : Format
+        What it is.
     label : str
         What messages call it.
     expected : list of (ArraySpec, Counts)

@@ -89,7 +89,9 @@ class StoreOptions(FileOptions):
 
     Parameters
     ----------
-    norms, in_place, overwrite, dry_run, source_format, destination_format
+    norms : Path, optional
+    in_place, overwrite, dry_run : bool, default False
+    source_format, destination_format : str, optional
         As for :class:`FileOptions`.
     include, exclude : tuple of str, default ()
         Globs of paths in the store: of the files to take, and of those to leave out.

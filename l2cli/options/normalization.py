@@ -224,7 +224,12 @@ class CheckOptions:
 
     Parameters
     ----------
-    select, axis, batch_size, backend, device, allow_external
+    select : tuple of str, default ()
+    axis : tuple of int, optional
+    batch_size : int, optional
+    backend : {'auto', 'jax', 'tensorflow'}
+    device : str, default 'auto'
+    allow_external : bool, default False
         As for :class:`NormalizeOptions`.
     tolerance : float, optional
         How far from 1 the norm of a unit row may be, and how far, in radians, a row may have

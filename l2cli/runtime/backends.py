@@ -18,12 +18,12 @@ class BackendInfo:
 
     Attributes
     ----------
-    name
+    name : str
         What Keras calls it, which is also the name of the module to import.
-    home
+    home : str
         ``module:class`` of its :class:`~l2cli.graph.backends.base.Backend`, inside
         :mod:`l2cli.graph.backends`.
-    packages
+    packages : tuple of str
         Its distributions, the one to install first. Graphs that were made by other versions
         of them are not used again.
     """

@@ -35,11 +35,11 @@ class Companions:
 
     Attributes
     ----------
-    files
+    files : list of FoundFile
         All files of the folder that have a part in the result.
-    rewritten
+    rewritten : set of str
         The names of those to be written anew, when the rest is done.
-    notes
+    notes : list of str
         What the user should know but needn't act on.
     """
 
@@ -61,13 +61,13 @@ def find_companions(
 
     Parameters
     ----------
-    root
+    root : str
         The folder.
-    listing
+    listing : Listing
         What of it is taken.
-    exclude
+    exclude : sequence of str
         Globs that the user gave, as for :func:`l2cli.filesystem.walk.list_folder`.
-    only_shards
+    only_shards : bool
         Whether nothing but shards is written, or they become files of other names.
 
     Raises

@@ -43,11 +43,13 @@ class Record:
 
     Attributes
     ----------
-    source, result
-        Size and time of change of the source, and of what was written, if anything was.
-    digest
+    source : Fingerprint
+        Size and time of change of the source.
+    result : Fingerprint or None
+        Those of what was written, if anything was.
+    digest : str
         Content hash of the source, where there was a doubt about its time of change.
-    num_short
+    num_short : int
         How many of its rows were too short to become unit.
     """
 
@@ -75,7 +77,7 @@ class Manifest:
 
     Attributes
     ----------
-    records
+    records : dict of str to Record
         What was done before, by the shard's name, in the order in which it was done.
     """
 
@@ -151,7 +153,7 @@ class Manifest:
 
         Parameters
         ----------
-        flush
+        flush : bool
             Return only when the note is on the disk.
         """
         num_short = report.report.num_short if report.report else 0

@@ -36,19 +36,19 @@ class Plan:
 
     Attributes
     ----------
-    source
+    source : str
         What messages call the sources.
-    root
+    root : str
         The folder that all is written to; empty where each file has a destination of its own.
-    tasks
+    tasks : list of ShardTask
         In natural order.
-    folders
+    folders : list of str
         Folders to make below ``root``, parents first.
-    failures
+    failures : list of ShardReport
         What failed already: folders that can't be read.
-    not_read
+    not_read : list of str
         Names of the files of formats that are not read.
-    notes
+    notes : list of str
         What the user should know but needn't act on.
     """
 

@@ -38,13 +38,13 @@ class StoreProgress:
 
     Attributes
     ----------
-    name
+    name : str
         The shard that the news is of.
-    done, total
+    done, total : int
         Bytes of source files.
-    read
+    read : int
         Of the bytes that are done, those that this run dealt with.
-    num_done, num_shards, num_failed
+    num_done, num_shards, num_failed : int
         How many shards are done, with or without success, are there in all, and failed.
     """
 

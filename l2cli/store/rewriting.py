@@ -13,14 +13,8 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from l2cli.errors import FormatError, SourceError
-from l2cli.formats.registry import (
-    by_suffix,
-    described_files,
-    detect,
-    open_reader,
-    rewrite_summary,
-    summary_format,
-)
+from l2cli.formats.registry import by_suffix, detect, open_reader
+from l2cli.formats.summaries import described_files, rewrite_summary, summary_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,13 +46,13 @@ def rewrite(source: Path, target: Path, folder: Path, options: NormalizeOptions)
 
     Parameters
     ----------
-    source
+    source : Path
         The file as it was.
-    target
+    target : Path
         Where to write.
-    folder
+    folder : Path
         Where the shards are that it describes now.
-    options
+    options : NormalizeOptions
         What they were normalized with.
 
     Raises

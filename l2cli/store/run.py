@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from l2cli.errors import NoArrayError
-from l2cli.formats.registry import full_suffix
+from l2cli.formats.unread import full_suffix
 from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.decision import decide, nothing_message
 from l2cli.store.execution import Execution

@@ -31,13 +31,13 @@ class Known:
 
     Attributes
     ----------
-    name
+    name : str
         What messages call it.
-    markers
+    markers : tuple of str
         Globs of paths in its folder, of which it has one.
-    is_read
+    is_read : bool
         Whether its files are of a format that is read.
-    way_out
+    way_out : str
         What the user can do.
     """
 

@@ -111,28 +111,28 @@ class ShardReport:
 
     Attributes
     ----------
-    status
+    status : Status
         ``done`` (normalized), ``rewritten`` (it describes shards that were),
         ``copied`` (it holds no vectors), ``bystander`` (it holds arrays
         that are not the store's vectors), ``not read`` (of a format that is not read),
         ``skipped`` (dealt with by an earlier run), ``left out`` (it holds no vectors, and only
         those are wanted) or ``failed``. A bystander and what is not read are copied, unless only
         arrays are wanted.
-    error
+    error : str
         Why it failed: one line that names it.
-    reason
+    reason : str
         Why it is a bystander.
-    report
+    report : Report or None
         Of the normalization, if there was one.
-    result
+    result : Fingerprint or None
         Size and time of change of what was written.
-    digest
+    digest : str
         Content hash of the source, where its time of change is too young to tell all changes.
-    staged
+    staged : str
         The temporary sibling that holds the result, if it is not published yet.
-    arrays
+    arrays : tuple of FoundArray
         What would be taken from it, where that was the task.
-    disk_full
+    disk_full : bool
         Whether it failed because there is no room left, so that no shard would fare better.
     """
 
@@ -164,7 +164,7 @@ def failed(task: ShardTask, message: str, cause: BaseException | None = None) ->
 
     Parameters
     ----------
-    cause
+    cause : BaseException or None
         The error that it came to nothing by, if there was one.
     """
     return ShardReport(

@@ -43,6 +43,7 @@ LAYERS = {
         bars
     """,
     "formats": """
+        summaries unread
         registry
         arrow hdf5 npz parquet
         npy tabular
@@ -73,7 +74,7 @@ OWNERS = {
 }
 """Which folder alone may import a library."""
 
-OPEN_FORMATS = {"registry", "base", "create", "errors", "hints", "tabular"}
+OPEN_FORMATS = {"registry", "summaries", "unread", "base", "create", "errors", "hints", "tabular"}
 """What the rest of the package may import from ``formats``: the packages of formats it may not."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -57,8 +57,7 @@ def _signature(name: str) -> list[str]:
 def test_a_public_name_is_documented(name: str) -> None:
     sections, parameters, public = _sections(name), _parameters(name), getattr(l2cli, name)
     assert set(parameters) == set(_signature(name))
-    shared = "As for :class:" in (inspect.getdoc(public) or "")
-    assert shared or all(parameters.values()), parameters
+    assert all(parameters.values()), parameters
     assert isinstance(public, type) or "Returns" in sections
     assert any(line.startswith(">>> ") for line in sections.get("Examples", []))
 

@@ -54,7 +54,7 @@ def listed_record_batches(file: Seekable, num_bytes: int) -> list[Message]:
 
     Parameters
     ----------
-    num_bytes
+    num_bytes : int
         The length of the file.
 
     Raises

@@ -43,13 +43,13 @@ class Message:
 
     Attributes
     ----------
-    type
+    type : int
         What it is: a schema, a dictionary batch or a record batch, by its number in the format.
-    num_rows
+    num_rows : int
         Of a record batch; 0 for another message.
-    codec
+    codec : str or None
         ``lz4``, ``zstd``, or ``None`` where the body isn't compressed.
-    body_bytes
+    body_bytes : int
         Bytes of the body, which follows.
     """
 

@@ -47,7 +47,7 @@ def stream_batches(
 
     Parameters
     ----------
-    schemas
+    schemas : list of ArrowSchema
         Those of the streams that are known; those of further streams are added.
     """
     for stream in count():
@@ -124,9 +124,9 @@ def begins_stream(start: bytes, rest: Readable) -> bool:
 
     Parameters
     ----------
-    start
+    start : bytes
         The bytes that follow, eight of them where there are so many.
-    rest
+    rest : Readable
         What follows those. Zeros pad a file, and hold nothing.
     """
     if start.startswith(CONTINUATION) and any(start[len(CONTINUATION) :]):

@@ -37,11 +37,11 @@ class Form:
 
     Attributes
     ----------
-    is_file
+    is_file : bool
         Whether it has a footer.
-    codec
+    codec : str or None
         What the bodies are compressed with, if they are.
-    footer
+    footer : object
         The metadata in the footer.
     """
 
@@ -63,9 +63,9 @@ class ArrowWriter(Writer):
 
     Parameters
     ----------
-    path
+    path : Path
         The source, for messages.
-    schemas
+    schemas : sequence of ArrowSchema
         Those of the source's streams: as many as were begun when a batch comes back, and all of
         them at the end.
     """

@@ -104,7 +104,7 @@ def reversed_by(dataset: h5d.DatasetID, user_block: bytes) -> str:
 
     Parameters
     ----------
-    user_block
+    user_block : bytes
         The beginning of the file's.
     """
     if dataset.rank < 2:

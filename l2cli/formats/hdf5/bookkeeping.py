@@ -56,7 +56,7 @@ class Bookkeeping:
 
     Attributes
     ----------
-    belonging
+    belonging : dict of str to str
         The datasets that the attributes of those given to :meth:`doubt` name, and the relation.
     """
 

@@ -48,9 +48,9 @@ def missing_of(
 
     Parameters
     ----------
-    dataset
+    dataset : h5py.h5d.DatasetID
         That holds the array.
-    dtype
+    dtype : str or None
         That the numbers are to be compared in; ``None`` for the array's own.
     """
     wanted = np.dtype(dtype or array.dtype)

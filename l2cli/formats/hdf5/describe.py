@@ -41,11 +41,11 @@ def describe(
 
     Parameters
     ----------
-    name
+    name : str
         The dataset's.
-    allow_external
+    allow_external : bool
         Whether rows may come from other files than ``path``.
-    element
+    element : Element or None
         The part of its elements that is meant, where they have several.
     """
     properties = dataset.get_create_plist()

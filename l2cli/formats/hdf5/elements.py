@@ -30,9 +30,9 @@ class Element:
 
     Attributes
     ----------
-    stored
+    stored : h5py.h5t.TypeID
         Its type, the whole element's if that is no record.
-    fields
+    fields : tuple of bytes
         The fields that lead to it, from the outermost to the innermost.
     """
 

@@ -105,7 +105,7 @@ def writing(subject: object, source: object = "") -> Iterator[None]:
 
     Parameters
     ----------
-    source
+    source : object
         What the destination begins as a copy of: damage is its own.
     """
     try:

@@ -73,7 +73,7 @@ def _problems(dataset: h5d.DatasetID, path: Path, depth: int = 0) -> Iterator[st
 
     Parameters
     ----------
-    depth
+    depth : int
         How many virtual datasets lead to this one.
     """
     yield from _raw_problems(dataset, path, depth)

@@ -85,9 +85,9 @@ def chunk_hyperslabs(
 
     Parameters
     ----------
-    start
+    start : int
         The row that the window begins at. A chunk that begins before is taken from there on.
-    shape
+    shape : tuple of int
         The window's.
     """
     origins = (start,) + (0,) * (len(shape) - 1)

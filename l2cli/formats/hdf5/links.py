@@ -19,15 +19,15 @@ class Link(NamedTuple):
 
     Attributes
     ----------
-    path
+    path : bytes
         Without a leading slash, in the file's own bytes.
-    link_type
+    link_type : int
         ``h5l.TYPE_HARD``, ``TYPE_SOFT``, ``TYPE_EXTERNAL``, or a number that a user defined.
-    address
+    address : int
         Where the object is, if the link is a hard one; else without meaning.
-    encoding
+    encoding : int
         The character set that the link's name is marked with.
-    order
+    order : int
         Its position in the group's creation order, if the group keeps one; else without meaning.
     """
 
@@ -148,7 +148,7 @@ class LinkLocation(NamedTuple):
 
     Attributes
     ----------
-    later
+    later : list of bytes
         The links made after it in its group; none where the group keeps no such order.
     """
 

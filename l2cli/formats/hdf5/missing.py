@@ -27,9 +27,9 @@ class Missing:
 
     Attributes
     ----------
-    markers
+    markers : tuple of (str, object)
         The attribute, or ``fill value``, and the number that it declares.
-    least, most
+    least, most : (str, object) or None
         Numbers below and above are missing as well: the attribute, and the number.
     """
 
@@ -110,11 +110,11 @@ class Gaps:
 
     Attributes
     ----------
-    rows
+    rows : ndarray
         Of the window, as they were read.
-    mask
+    mask : ndarray
         Which components are missing.
-    live
+    live : ndarray
         Which rows are in the batch.
     """
 

@@ -29,7 +29,7 @@ def describe_link(file: h5py.File, link: Link, *, allow_external: bool) -> Array
 
     Parameters
     ----------
-    allow_external
+    allow_external : bool
         Whether rows may be read from other files.
     """
     if link.link_type == h5l.TYPE_EXTERNAL:

@@ -92,7 +92,7 @@ def _missing(code: int, stored_name: str) -> str:
 
     Parameters
     ----------
-    stored_name
+    stored_name : str
         What the file calls it; not every file does.
     """
     name = FILTER_NAMES.get(code, stored_name)

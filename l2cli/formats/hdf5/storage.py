@@ -63,11 +63,11 @@ class DatasetReader:
 
     Parameters
     ----------
-    dataset
+    dataset : h5py.h5d.DatasetID
         From :func:`open_dataset`.
-    element
+    element : Element
         The part of its elements that is read.
-    dtype
+    dtype : str
         What its rows are to be.
     """
 
@@ -92,9 +92,9 @@ class DatasetWriter:
 
     Parameters
     ----------
-    dataset
+    dataset : h5py.h5d.DatasetID
         From :func:`open_dataset`, of a file that may be written.
-    element
+    element : Element
         The part of its elements that is overwritten.
     keep_unallocated : bool
         Whether chunks that equal the fill value are left unstored, as they are in the source.

@@ -25,7 +25,7 @@ def read_rows(
 
     Parameters
     ----------
-    position
+    position : int
         Where the header begins in ``file``, in bytes.
     """
     dtype, row_shape = header.stored_dtype, header.shape[1:]
@@ -54,7 +54,7 @@ def write_rows(file: int, header: NpyHeader, start: int, rows: Array, position: 
 
     Parameters
     ----------
-    position
+    position : int
         As for :func:`read_rows`.
     """
     rows = rows.astype(header.stored_dtype, copy=False)

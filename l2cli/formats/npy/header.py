@@ -60,9 +60,9 @@ class NpyHeader:
 
     Attributes
     ----------
-    raw
+    raw : bytes
         The header's bytes, the magic string included.
-    descr
+    descr : object
         The dtype as it was written: ``<f4``, ``|V2``, or a list for a structured one.
     """
 
@@ -158,9 +158,9 @@ def parse_header(stream: Readable, label: str, *, assume_bfloat16: bool = False)
 
     Parameters
     ----------
-    label
+    label : str
         What to call the source in an error.
-    assume_bfloat16
+    assume_bfloat16 : bool
         Whether ``|V2`` is bfloat16 too: what NumPy makes of a bfloat16 array that it saves
         again without ml_dtypes.
 

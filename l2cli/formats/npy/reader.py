@@ -207,7 +207,7 @@ class NpyWriter(Writer):
 
     Parameters
     ----------
-    file
+    file : binary stream
         Where to write: front to back, so it may be a pipe, except in Fortran order.
     """
 

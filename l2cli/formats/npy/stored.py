@@ -33,12 +33,12 @@ class StoredArray:
 
     Attributes
     ----------
-    name
+    name : str
         What it is called, empty where it has no name. Its fields are called ``name.field``, or
         ``field`` alone.
-    position
+    position : int
         Where its header begins in the file, in bytes.
-    layout
+    layout : str
         How it is stored, for people, besides what the header says.
     """
 
@@ -83,7 +83,7 @@ class StoredArray:
 
         Parameters
         ----------
-        read
+        read : callable
             Returns what is stored from one row to another.
         """
         names = {array.name for array in self.specs}
@@ -120,14 +120,14 @@ class RowAssembler:
 
     Parameters
     ----------
-    outputs
+    outputs : mapping of str to ArraySpec
         What arrays become, those that are not in ``stored`` too.
 
     Attributes
     ----------
-    names
+    names : set of str
         The arrays whose batches come back; none for one that stays as it is.
-    header
+    header : NpyHeader
         Of what will be stored.
     """
 

@@ -28,7 +28,7 @@ class Columns(arrow_columns.Columns):
 
     Attributes
     ----------
-    leaves
+    leaves : tuple of int
         The number of each column among the leaves of the schema.
     """
 

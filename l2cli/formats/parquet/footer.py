@@ -71,11 +71,11 @@ class Leaf:
 
     Attributes
     ----------
-    element
+    element : int
         Its position in the list of schema elements.
-    top
+    top : int
         The number of the top-level column that it is (in).
-    levels
+    levels : (int, int)
         The largest definition level and the largest repetition level.
     """
 
@@ -125,11 +125,11 @@ class Footer:
 
     Attributes
     ----------
-    struct
+    struct : Struct
         The FileMetaData. Not to be changed: readers and writers share it.
-    num_bytes
+    num_bytes : int
         The size of the encoded footer.
-    body_bytes
+    body_bytes : int
         The size of what precedes it: the column chunks, their indexes and whatever else.
     """
 

@@ -31,13 +31,13 @@ class IndexedPage:
 
     Attributes
     ----------
-    num_bytes
+    num_bytes : int
         Its size, the header included.
-    bounds
+    bounds : (bytes, bytes) or None
         The least and the greatest number in it, encoded; ``None`` where it holds none.
-    num_nulls
+    num_nulls : int
         How many values are null.
-    is_null
+    is_null : bool
         Whether all are.
     """
 
@@ -58,11 +58,11 @@ def indexed_pages(raw: memoryview, column: Struct, num_rows: int) -> list[Indexe
 
     Parameters
     ----------
-    raw
+    raw : memoryview
         The file.
-    column
+    column : Struct
         The ColumnChunk.
-    num_rows
+    num_rows : int
         Of the row group.
     """
     located = values(_part(raw, column, ChunkField.OFFSET_INDEX), _LOCATIONS, STRUCT)

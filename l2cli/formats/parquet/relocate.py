@@ -125,15 +125,15 @@ class _ChunkIndex:
 
     Attributes
     ----------
-    offset, size
+    offset, size : int
         Where it is in the source.
-    field_id
+    field_id : int
         The field of ``owner`` that holds its offset.
-    owner
+    owner : Struct
         The struct that is to hold its new offset.
-    shift
+    shift : int
         How far the pages moved that an offset index points to.
-    encoded
+    encoded : bytes or None
         Its new bytes; ``None`` where those of the source are copied.
     """
 

@@ -52,11 +52,11 @@ def rewrite_summary(source: Path, target: Path, files: Sequence[Path]) -> None:
 
     Parameters
     ----------
-    source
+    source : Path
         The summary as it was.
-    target
+    target : Path
         Where to write.
-    files
+    files : sequence of Path
         The files as they are now: those of :func:`named_files`, in their order, or, of a
         summary without row groups, all that it describes.
 

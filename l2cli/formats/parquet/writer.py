@@ -52,9 +52,9 @@ class _NewChunk:
 
     Attributes
     ----------
-    start
+    start : int
         The offset of its first page, in the file or in the temporary one.
-    ranges
+    ranges : list of (int, int)
         The offset and the size of each run of its pages.
     """
 
@@ -70,13 +70,13 @@ class _NewGroup:
 
     Attributes
     ----------
-    start
+    start : int
         Where it begins.
-    columns
+    columns : dict of int to Struct
         The new ColumnChunk of each leaf that is complete.
-    chunks
+    chunks : dict of int to _NewChunk
         The chunks that are being encoded, by leaf.
-    properties
+    properties : dict of int to WriterProperties
         How the chunks of the source were written, by leaf.
     """
 

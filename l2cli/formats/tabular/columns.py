@@ -39,11 +39,11 @@ class Place:
 
     Attributes
     ----------
-    top
+    top : int
         The number of the top-level column.
-    path
+    path : tuple of int
         The number of the child to take at each struct on the way; empty for the column itself.
-    fields
+    fields : tuple of ArrowField
         The Arrow fields on the way, the column's own last.
     """
 
@@ -73,9 +73,9 @@ class Columns:
 
     Attributes
     ----------
-    spec
+    spec : ArraySpec
         The array.
-    places
+    places : tuple of Place
         Where each column is.
     """
 
@@ -146,13 +146,13 @@ def column_spec(
 
     Parameters
     ----------
-    num_rows
+    num_rows : int or None
         ``None`` where it isn't known yet.
-    codec
+    codec : str
         What it is compressed with, for people.
-    refusal
+    refusal : str
         Why the container can't give it; what the type forbids comes to that.
-    num_values
+    num_values : int
         Components of all rows together, as far as is known.
     """
     field_type = place.field.type

@@ -42,7 +42,7 @@ def as_format_error(path: Path, where: str = "") -> Iterator[None]:
 
     Parameters
     ----------
-    where
+    where : str
         Which part of the file is read, for the message: ``record batch 3``.
     """
     try:

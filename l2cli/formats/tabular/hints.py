@@ -44,7 +44,7 @@ def glob_for(names: Sequence[str], others: Iterable[str]) -> str:
 
     Parameters
     ----------
-    others
+    others : iterable of str
         Names that it must not match.
     """
     if len(names) < 2:

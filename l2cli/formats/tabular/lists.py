@@ -41,7 +41,7 @@ def list_window(array: ArrowArray, parents_valid: Array | None = None) -> Window
 
     Parameters
     ----------
-    parents_valid
+    parents_valid : ndarray or None
         Which rows are null because a struct around the list is; ``None`` where none is.
     """
     nested = is_list(array.type.value_type)
@@ -53,7 +53,8 @@ class ListWindow(Window):
 
     Parameters
     ----------
-    array, parents_valid
+    array : ArrowArray
+    parents_valid : ndarray or None
         As for :func:`list_window`.
     """
 
@@ -212,7 +213,7 @@ def _list_array(
 
     Parameters
     ----------
-    length
+    length : int or None
         Of each where they are of a fixed size, if that is another than before.
     """
     arrow_type = list_type(source, source.value_field.with_type(values.type), length)

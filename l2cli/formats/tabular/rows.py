@@ -38,12 +38,12 @@ class Part:
 
     Attributes
     ----------
-    index
+    index : ndarray
         Which ones of the window they are, in order; the same one more than once where each of
         its vectors is a row here.
-    rows
+    rows : ndarray
         Their components.
-    incomplete
+    incomplete : ndarray or None
         Which of them have null components; ``None`` where none has.
     """
 
@@ -95,7 +95,7 @@ class Window(ABC):
 
     Attributes
     ----------
-    num_rows
+    num_rows : int
         Rows, with those that are left out of the parts.
     """
 
@@ -117,11 +117,11 @@ class Window(ABC):
 
         Parameters
         ----------
-        results
+        results : sequence of ndarray
             For each part its new rows.
-        dtype
+        dtype : str
             Of the new rows.
-        length
+        length : int or None
             Where rows were cut, how many components are left of each.
         """
 
@@ -156,7 +156,7 @@ class WideWindow(Window):
 
     Parameters
     ----------
-    columns
+    columns : sequence of ArrowArray
         One primitive array per component.
     """
 

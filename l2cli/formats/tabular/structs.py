@@ -25,9 +25,9 @@ class StructWindow(Window):
 
     Parameters
     ----------
-    column
+    column : ArrowArray
         The top-level column.
-    path
+    path : sequence of int
         The number of the child to take at each struct on the way.
     """
 
@@ -61,9 +61,9 @@ def window_of(
 
     Parameters
     ----------
-    path
+    path : sequence of int
         The way to the list column inside the one column; empty for the column itself.
-    is_wide
+    is_wide : bool
         Whether each column holds one component.
     """
     if path:
@@ -102,7 +102,7 @@ def inside_structs(array: ArrowArray, fields: Sequence[ArrowField]) -> ArrowArra
 
     Parameters
     ----------
-    fields
+    fields : sequence of ArrowField
         The fields on the way to it, its own last.
     """
     for field in reversed(fields[1:]):

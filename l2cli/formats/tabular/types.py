@@ -78,7 +78,7 @@ def list_type(source: ArrowType, field: ArrowField, length: int | None = None) -
 
     Parameters
     ----------
-    length
+    length : int or None
         Of each where they are of a fixed size, if that is another than before.
     """
     if pa.types.is_fixed_size_list(source):
@@ -100,7 +100,7 @@ def column_refusal(field_type: ArrowType, *, is_inside: bool = False) -> str:
 
     Parameters
     ----------
-    is_inside
+    is_inside : bool
         Whether it is inside a struct, where scalar columns make no array.
     """
     arrow_type = storage_type(field_type)

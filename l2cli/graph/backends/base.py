@@ -30,13 +30,13 @@ class Backend(ABC):
 
     Attributes
     ----------
-    name
+    name : str
         As in :data:`l2cli.runtime.backends.BACKENDS`.
-    device
+    device : str
         Where its graphs run: ``cpu``, ``gpu:0`` …
-    route
+    route : str
         By which way they get there, where there are several, and why; for people.
-    compile
+    compile : callable
         From a ``GraphSpec`` to a function of NumPy arrays. The arrays that this function returns
         may be read-only. The last few functions are kept.
     """

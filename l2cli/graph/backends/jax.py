@@ -44,7 +44,7 @@ class JaxBackend(Backend):
 
     Parameters
     ----------
-    device
+    device : str
         As for :func:`l2cli.graph.backends.load.load_backend`.
     """
 

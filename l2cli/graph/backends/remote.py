@@ -27,7 +27,7 @@ class ProcessBackend(Backend):
 
     Parameters
     ----------
-    name, device
+    name, device : str
         As for :func:`l2cli.graph.backends.load.load_backend`.
     """
 

@@ -23,7 +23,7 @@ class TensorFlowBackend(Backend):
 
     Parameters
     ----------
-    device
+    device : str
         As for :func:`l2cli.graph.backends.load.load_backend`.
     """
 

@@ -15,15 +15,15 @@ class FormInfo:
 
     Attributes
     ----------
-    name
+    name : str
         What the parameter ``to`` calls it.
-    title
+    title : str
         What people call it.
-    suffix
+    suffix : str
         Of its destinations; empty for a folder.
-    home
+    home : str
         ``module:class`` of its :class:`~l2cli.graph.forms.base.Form`, inside this package.
-    backend
+    backend : str
         The backend that makes it; ``auto`` where any does.
     """
 

@@ -74,7 +74,7 @@ class InProcess:
 
     Parameters
     ----------
-    keep_open
+    keep_open : sequence of int
         As for :class:`LocalWorkers`.
     """
 
@@ -101,9 +101,9 @@ class LocalWorkers:
 
     Parameters
     ----------
-    jobs
+    jobs : int
         How many processes.
-    keep_open
+    keep_open : sequence of int
         Descriptors that stay open as long as one of the processes lives.
     """
 

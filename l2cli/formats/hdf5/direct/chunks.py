@@ -72,11 +72,11 @@ class ChunkReader:
 
     Parameters
     ----------
-    codec
+    codec : Codec
         From :func:`codec_to_read`.
-    batch_rows
+    batch_rows : int
         How many rows will be read at a time.
-    pool
+    pool : ThreadPoolExecutor
         Where chunks are decoded, some before they are asked for.
     """
 
@@ -132,9 +132,9 @@ class ChunkWriter:
 
     Parameters
     ----------
-    codec
+    codec : Codec
         From :func:`codec_of`.
-    pool
+    pool : ThreadPoolExecutor
         Where chunks are encoded.
     """
 

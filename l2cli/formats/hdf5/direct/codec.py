@@ -41,9 +41,9 @@ class Codec:
 
     Attributes
     ----------
-    level
+    level : int
         Of deflate, 0 to 9.
-    optional
+    optional : bool
         Whether a chunk that deflate makes no shorter may be stored without it.
     """
 
@@ -63,7 +63,7 @@ class Codec:
 
         Parameters
         ----------
-        skipped
+        skipped : int
             The chunk's filter mask: a bit for each filter that it did not go through.
 
         Raises

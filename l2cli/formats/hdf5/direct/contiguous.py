@@ -33,11 +33,11 @@ class ContiguousRange:
 
     Attributes
     ----------
-    offset
+    offset : int
         In bytes, from the beginning of the file.
-    shape
+    shape : tuple of int
         ``(num_rows, ...)``.
-    stored
+    stored : dtype
         The dtype, in the byte order of the file.
     """
 
@@ -106,9 +106,9 @@ class ContiguousReader:
 
     Parameters
     ----------
-    dataset
+    dataset : h5py.h5d.DatasetID
         The dataset. It stays open, and so does its file.
-    label
+    label : str
         The file's name, for messages.
     """
 
@@ -131,7 +131,7 @@ class ContiguousWriter:
 
     Parameters
     ----------
-    file
+    file : int
         A file descriptor, which the writer keeps open.
     """
 

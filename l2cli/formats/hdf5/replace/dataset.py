@@ -45,7 +45,7 @@ def replace(file: h5py.File, output: ArraySpec, foreign: h5d.DatasetID | None = 
 
     Parameters
     ----------
-    foreign
+    foreign : h5py.h5d.DatasetID or None
         The dataset in another file that ``output.name`` is a link to, if it is one.
 
     Raises
@@ -206,7 +206,7 @@ def _attributes(
 
     Parameters
     ----------
-    new_type
+    new_type : h5py.h5t.TypeID
         That the dataset gets. Attributes that have to be of its type get it too.
     """
     tracked = dataset.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED

@@ -31,8 +31,8 @@ class ScaleTable:
 
     Attributes
     ----------
-    entries
-        ``(dataset, axis, scales)``; ``None`` stands for the dataset that is being replaced.
+    entries : list of tuple
+        ``(dataset, axis, scales)`` each; ``None`` stands for the dataset that is being replaced.
     """
 
     entries: list[tuple[h5d.DatasetID | None, int, list[h5d.DatasetID | None]]] = field(

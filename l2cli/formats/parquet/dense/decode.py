@@ -105,15 +105,15 @@ class _DenseChunk:
 
     Attributes
     ----------
-    file
+    file : binary file
         The file that it is in.
-    chunk
+    chunk : Chunk
         The column chunk.
-    num_rows
+    num_rows : int
         How many rows it has, one at least.
-    dtype
+    dtype : str
         The dtype of the values.
-    level
+    level : int
         The largest definition level of the column.
     """
 

@@ -82,13 +82,13 @@ class _Body:
 
     Attributes
     ----------
-    page_type
+    page_type : int
         The type of the page, ``DATA_PAGE`` or ``DATA_PAGE_V2``.
-    parts
+    parts : list of object
         The bytes, in pieces.
-    uncompressed_bytes
+    uncompressed_bytes : int
         Their size if nothing were compressed.
-    data_header
+    data_header : Struct
         The part of the page header that belongs to the type of the page.
     """
 

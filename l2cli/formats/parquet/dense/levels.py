@@ -38,13 +38,13 @@ def are_of_rows(levels: tuple[bytes, bytes], num_values: int, level: int, length
 
     Parameters
     ----------
-    levels
+    levels : (bytes, bytes)
         The repetition levels and the definition levels of some values.
-    num_values
+    num_values : int
         How many values they are of.
-    level
+    level : int
         The largest definition level.
-    length
+    length : int
         Of the rows, in values; the last may go on in another page.
     """
     try:
