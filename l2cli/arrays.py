@@ -23,6 +23,9 @@ BATCH_BYTES = 3 * 2**20
 ITEM_SIZES = {name: dtype.itemsize for name, dtype in DTYPES.items()}
 """Bytes of one component, for each dtype that can be read."""
 
+ALIGNMENT = 64
+"""Bytes to which memory has to be aligned for XLA on CPU to use it as it is."""
+
 
 @dataclass(frozen=True)
 class ArraySpec:
@@ -162,6 +165,16 @@ def rows_per_batch(array: ArraySpec, batch_size: int | None, multiple: int = 1) 
         return max(1, array.num_rows)
     rows = max(1, BATCH_BYTES // max(ITEM_SIZES[array.dtype], array.row_bytes))
     return rows - rows % multiple if rows > multiple else rows
+
+
+def empty_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return an array to be filled, aligned so that XLA on CPU takes it without a copy."""
+    import numpy as np
+
+    num_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(num_bytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)
 
 
 def windows(num_rows: int, batch_rows: int) -> Iterator[tuple[int, int]]:

@@ -8,13 +8,12 @@ module knows no counts and no files.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2cli.arrays import BATCH_BYTES
+from l2cli.arrays import BATCH_BYTES, empty_rows
 from l2cli.dtypes import FLOAT_DTYPES, numpy_dtype
 from l2cli.engine import exact
 from l2cli.errors import RowError, SourceError
@@ -42,8 +41,6 @@ _EXACT_RANGES = {
     "float32": (2.0**-112, 2.0**300),
     "float64": (2.0**-900, 2.0**1000),
 }
-_ALIGNMENT = 64
-"""Bytes to which memory has to be aligned for XLA on CPU to use it without a copy."""
 _LOWEST_FOR_FLOAT64 = 2.0**-32
 """What the lower bound rises to where narrower rows become float64 and 2**-110 is promised."""
 
@@ -281,7 +278,7 @@ class Vectors:
             self._graphs[step] = capacity, graph
         if len(rows) == capacity:
             return graph(rows, *sums)
-        padded = _aligned((capacity, *rows.shape[1:]), rows.dtype)
+        padded = empty_rows((capacity, *rows.shape[1:]), rows.dtype)
         padded[: len(rows)] = rows
         padded[len(rows) :] = 0
         return [output[: len(rows)] for output in graph(padded, *sums)]
@@ -325,11 +322,3 @@ class Vectors:
     def _pass(self, read: Read) -> Iterator[Array]:
         """Yield the rows of one pass, but for batches of null rows alone."""
         return (rows for rows in map(self.spanning_rows, read()) if len(rows))
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return memory that XLA takes as it is: elsewhere it begins where XLA makes a copy."""
-    num_bytes = math.prod(shape) * dtype.itemsize
-    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + num_bytes].view(dtype).reshape(shape)

@@ -7,7 +7,6 @@ memory, and a truncated file would end the process, not raise an error.
 
 from __future__ import annotations
 
-import math
 import os
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,17 +17,7 @@ from l2cli.errors import FormatError
 if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
-_ALIGNMENT = 64
-"""Bytes."""
 _BLOCK_BYTES = 2**20
-
-
-def empty_rows(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an array to read into, aligned so that XLA on CPU takes it without a copy."""
-    num_bytes = math.prod(shape) * dtype.itemsize
-    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + num_bytes].view(dtype).reshape(shape)
 
 
 def byte_view(array: Array) -> memoryview:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2cli.filesystem.byte_ranges import empty_rows, read_exactly, write_fully
+from l2cli.arrays import empty_rows
+from l2cli.filesystem.byte_ranges import read_exactly, write_fully
 
 if TYPE_CHECKING:
     from l2cli.formats.npy.header import NpyHeader

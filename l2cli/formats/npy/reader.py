@@ -14,9 +14,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2cli.arrays import empty_rows
 from l2cli.errors import FormatError, SelectionError
 from l2cli.filesystem.atomic import reserve
-from l2cli.filesystem.byte_ranges import byte_view, copy_range, empty_rows
+from l2cli.filesystem.byte_ranges import byte_view, copy_range
 from l2cli.formats.base import DEFAULT_OPENING, Reader, Writer
 from l2cli.formats.npy.body import native, read_rows, write_rows
 from l2cli.formats.npy.header import MAGIC, parse_header

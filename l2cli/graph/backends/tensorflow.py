@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from l2cli.arrays import ALIGNMENT
 from l2cli.graph.backends.base import Backend, as_list
 from l2cli.graph.backends.importing import import_keras, import_library
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
     from l2cli.graph.backends.base import Graph
     from l2cli.graph.spec import GraphSpec
-
-_ALIGNMENT = 64
-"""Bytes to which memory must be aligned for XLA on CPU to use it without a copy."""
 
 
 class TensorFlowBackend(Backend):
@@ -70,7 +68,7 @@ class TensorFlowBackend(Backend):
 
     def _tensor(self, array: np.ndarray[Any, Any]) -> Any:
         """Return ``array`` as a tensor: without a copy where its memory serves as one."""
-        is_aligned = array.ctypes.data % _ALIGNMENT == 0 and array.flags.writeable
+        is_aligned = array.ctypes.data % ALIGNMENT == 0 and array.flags.writeable
         if self.device == "cpu" and is_aligned and array.dtype.isbuiltin == 1:
             return self._tf.experimental.dlpack.from_dlpack(array.__dlpack__())
         return self._tf.constant(array)

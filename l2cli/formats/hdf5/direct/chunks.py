@@ -15,7 +15,7 @@ from h5py import h5d, h5i
 # h5py's lock. Before 3.16 h5py doesn't take it for raw chunks, and without it HDF5 crashes.
 from h5py._objects import phil
 
-from l2cli.filesystem.byte_ranges import empty_rows
+from l2cli.arrays import empty_rows
 from l2cli.formats.hdf5.direct.codec import Codec, codec_of
 from l2cli.formats.hdf5.grid import (
     chunk_hyperslabs,

@@ -16,7 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from h5py import h5d, h5fd, h5i, h5p, h5t
 
-from l2cli.filesystem.byte_ranges import empty_rows, read_exactly, write_fully
+from l2cli.arrays import empty_rows
+from l2cli.filesystem.byte_ranges import read_exactly, write_fully
 from l2cli.formats.hdf5.elements import Element
 
 if TYPE_CHECKING:
