@@ -1,11 +1,11 @@
 """Graphs that are kept between runs, in the user's cache folder.
 
 The JAX backend keeps here what Keras made of a spec, and beside it the executables that XLA made
-of that for this machine. What is missing, damaged, made by other versions, made on another machine
-or owned by somebody else is made again without a warning; a folder that can't be written is not an
-error. The content of a file is bytes to this module, whatever made them. Files tell by their names
-of which versions they are, and by their times when they were used last, so that what is of no more
-use goes by itself, and ``l2norm cache`` can say what there is.
+of that, under the keys of :mod:`l2cli.graph.keys`; the command shows and clears them. What is
+missing, damaged or owned by somebody else is made again without a warning; a folder that can't be
+written is not an error. The names of the files tell of which versions they are, and their times
+when a run used them last, so that what is of no more use goes by itself. The content of a file is
+bytes to this module, whatever made them.
 """
 
 from __future__ import annotations
@@ -19,24 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.runtime.distributions import version_of
-from l2cli.runtime.processors import num_processors, processor_identity
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from l2cli.graph.spec import GraphSpec
+    from collections.abc import Iterable
 
 MAX_AGE_DAYS = 90
 """How long a graph is kept that no run uses."""
 MAX_BYTES = 64_000_000
 """How much is kept: some thousand graphs."""
 
-_GRAPH = Path(__file__).parent
 _DIGEST_BYTES = 32
-_SETTINGS = ("JAX", "LLVM", "PJRT", "TF_XLA", "XLA")
-_HARMLESS = "XLA_PYTHON_CLIENT_"
-"""How variables in the environment begin that may change code, and those of them that don't."""
 _NAME = re.compile(r"((?:[^_]+_)*)[0-9a-f]{64}\.(?:stablehlo|executable)")
 _UNFINISHED = ".l2norm-graph-"
 _SECONDS_TO_FINISH = 3600
@@ -63,70 +54,6 @@ class KeptGraph:
     versions: str
     num_bytes: int
     last_use: float
-
-
-def make_key(spec: GraphSpec, platform: str, packages: Sequence[str]) -> str:
-    """Return the name of the graph of ``spec``: it changes with all that a graph depends on.
-
-    It begins with the versions, for people.
-
-    Parameters
-    ----------
-    platform : str
-        What it is compiled for: ``cpu``, ``cuda`` or ``rocm``.
-    packages : sequence of str
-        The distributions that make it beside Keras. Their versions count. Of our own code the
-        text counts, because a checkout keeps its version while its code changes.
-    """
-    versions = [f"{name}-{version_of(name)}" for name in (*packages, "keras")]
-    digest = hashlib.sha256(repr((spec, platform, versions)).encode())
-    for path in (_GRAPH.parent / "dtypes.py", *sorted(_GRAPH.rglob("*.py"))):
-        digest.update(path.read_bytes())
-    return "_".join([*versions, digest.hexdigest()])
-
-
-def make_executable_key(spec: GraphSpec, graph_key: str, machine: str) -> str:
-    """Return the name of the executable of ``spec``: it changes with all that code depends on.
-
-    Parameters
-    ----------
-    spec : GraphSpec
-        With the number of rows that it is compiled for.
-    graph_key : str
-        What :func:`make_key` returned for the graph that it is compiled from.
-    machine : str
-        What :func:`identify_machine` returned.
-    """
-    digest = hashlib.sha256(repr((graph_key, spec, machine)).encode())
-    return "_".join([*graph_key.split("_")[:-1], digest.hexdigest()])
-
-
-def identify_machine(libraries: Path) -> str:
-    """Return what code depends on beside its graph; empty where that can't be told.
-
-    It is the processors, the settings in the environment, and the libraries that compile the code
-    and run it. To be called before they are imported, for they change the environment.
-
-    Parameters
-    ----------
-    libraries : Path
-        Their folder. Their sizes and times count: a build of one's own keeps its version.
-    """
-    processor = processor_identity()
-    try:
-        with os.scandir(libraries) as entries:
-            statuses = [(entry.name, entry.stat()) for entry in entries if _is_library(entry.name)]
-    except OSError:
-        return ""
-    if not processor or not statuses:
-        return ""
-    files = sorted((name, status.st_size, status.st_mtime_ns) for name, status in statuses)
-    settings = [
-        (name, value)
-        for name, value in sorted(os.environ.items())
-        if name.startswith(_SETTINGS) and not name.startswith(_HARMLESS)
-    ]
-    return repr((files, settings, processor, num_processors()))
 
 
 def load_graph(key: str, suffix: str = ".stablehlo") -> bytes | None:
@@ -236,10 +163,6 @@ def _prune() -> None:
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < now - _SECONDS_TO_FINISH:
                 path.unlink()
-
-
-def _is_library(name: str) -> bool:
-    return name.endswith((".so", ".dylib", ".pyd"))
 
 
 def _digest(key: str, content: bytes) -> bytes:

@@ -23,14 +23,9 @@ from l2cli.errors import BackendError
 from l2cli.graph.backends.base import Backend, as_list
 from l2cli.graph.backends.executable import BITS, open_runtime, serialized
 from l2cli.graph.backends.importing import import_library
-from l2cli.graph.cache import (
-    identify_machine,
-    load_graph,
-    make_executable_key,
-    make_key,
-    save_graph,
-)
+from l2cli.graph.cache import load_graph, save_graph
 from l2cli.graph.jax_settings import ordinary_settings
+from l2cli.graph.keys import identify_machine, make_executable_key, make_key
 from l2cli.runtime.backends import BACKENDS
 from l2cli.runtime.distributions import has_entry_points
 

@@ -17,11 +17,10 @@ from l2cli.graph.cache import (
     MAX_BYTES,
     kept_graphs,
     load_graph,
-    make_executable_key,
-    make_key,
     remove_executables,
     save_graph,
 )
+from l2cli.graph.keys import make_executable_key, make_key
 from l2cli.graph.spec import GraphSpec
 from tests.support.commands import SAMPLES, l2norm, l2norm_anew
 
