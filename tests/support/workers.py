@@ -68,10 +68,20 @@ class KeptGraphsProcess(BackendProcess):
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         made = self._maker.submit(function, *arguments).result()
-        result, modules = self._finder.submit(_call_noting_modules, function, arguments).result()
-        assert "jax" not in modules
+        result = self.find(function, *arguments)
         assert pickle.dumps(result) == pickle.dumps(made)
         return result
+
+    def find(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return ``function(*arguments)``, all of whose graphs were made before."""
+        result, modules = self._finder.submit(_call_noting_modules, function, arguments).result()
+        assert "jax" not in modules
+        return result
+
+    def find_anew(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return ``function(*arguments)``, called in a process that may import JAX."""
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(function, *arguments).result()
 
     def close(self) -> None:
         self._maker.shutdown()

@@ -194,16 +194,15 @@ def _dimensions(shape: tuple[int | None, ...]) -> str:
 
 def _obstacle(device: str) -> str:
     """Return why only ``jax`` can tell which device graphs run on; empty if it is the CPU."""
-    platforms = [os.environ.get(name, "") for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")]
-    if "jax" in sys.modules:
-        return "jax is imported in this process already"
     if device not in ("auto", "cpu", "cpu:0"):
         return f"`device` is {device!r}"
-    if not {*platforms} <= {"", "cpu"}:
-        return f"JAX_PLATFORMS is {'cpu' if 'cpu' in platforms else platforms[0]!r}"
-    if device == "auto" and "cpu" not in platforms and _has_plugin():
+    platforms = {name: os.environ.get(name, "") for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")}
+    for name, value in platforms.items():
+        if value not in ("", "cpu"):
+            return f"{name} is {value!r}"
+    if device == "auto" and not any(platforms.values()) and _has_plugin():
         return "a plug-in of jax may bring another device"
-    return ""
+    return "jax is imported in this process already" if "jax" in sys.modules else ""
 
 
 def _has_plugin() -> bool:
