@@ -103,6 +103,10 @@ def _store(path: Path, num_rows: int) -> None:
     files.make_store(path, 64, max(1, num_rows // 64))
 
 
+def _small_shards(path: Path, num_rows: int) -> None:
+    files.make_store(path, 2000, 33)
+
+
 def _growth(folder: Path) -> Pair:
     small, one, four = (folder / f"{n}.npy" for n in (SMALL_ROWS, NUM_ROWS, 4 * NUM_ROWS))
     for path in (small, one, four):
@@ -160,6 +164,12 @@ COMPARISONS = [
         MARGINAL,
         _files(_store, "", peers.COPY_FOLDER),
     ),
+    Comparison(
+        "store, 2,000 npy of 101 kB",
+        "`cp -r`",
+        WHOLE,
+        _files(_small_shards, "", peers.COPY_FOLDER, marginal=False),
+    ),
     Comparison("npy, check", "`cat`", MARGINAL, _npy(peers.READ, ours=CHECK)),
     Comparison("npy, `--verify`", "without", MARGINAL, _npy(L2NORM, ours=f"{L2NORM} --verify")),
     Comparison(
@@ -179,6 +189,7 @@ COMPARISONS = [
     *_parquet("pyarrow, by row groups", peers.PYARROW),
     *_parquet("Polars, scan and sink", peers.POLARS, "polars"),
     *_parquet("DuckDB, `COPY`", peers.DUCKDB, "duckdb"),
+    Comparison("10 rows, start", "`import numpy`", WHOLE, _start(peers.IMPORT_NUMPY, cached=True)),
     Comparison(
         "10 rows, start",
         "`import sklearn.preprocessing`",

@@ -18,6 +18,8 @@ READ = "cat {source} > /dev/null"
 
 PIPE = "cat {source} | cat > {target}"
 
+IMPORT_NUMPY = f"{shlex.quote(sys.executable)} -c 'import numpy'"
+
 IMPORT_SKLEARN = f"{shlex.quote(sys.executable)} -c 'import sklearn.preprocessing'"
 
 IMPORT_KERAS = f"KERAS_BACKEND=jax {shlex.quote(sys.executable)} -c 'import keras'"

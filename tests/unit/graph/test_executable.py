@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from l2cli.dtypes import FLOAT_DTYPES
-from l2cli.graph import cache
+from l2cli.graph import keys as graph_keys
 from l2cli.graph.backends import executable, jax
 from l2cli.graph.spec import GraphSpec
 from l2cli.runtime import distributions, processors
@@ -148,7 +148,7 @@ def _identify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpuinfo: str) -> 
     path = tmp_path / "cpuinfo"
     path.write_text(cpuinfo)
     monkeypatch.setattr(processors, "_CPUINFO", path)
-    return cache.identify_machine(tmp_path)
+    return graph_keys.identify_machine(tmp_path)
 
 
 def test_code_of_another_machine_is_not_run(
@@ -164,21 +164,21 @@ def test_code_of_another_machine_is_not_run(
     machines.append(_identify(tmp_path, monkeypatch, CPUINFO))
     (tmp_path / "_jax.so").write_bytes(b"another library")
     machines.append(_identify(tmp_path, monkeypatch, CPUINFO))
-    keys = [cache.make_executable_key(SPEC, "graph", machine) for machine in machines]
-    keys += [cache.make_executable_key(SPEC.of_any_batch, "graph", here)]
-    keys += [cache.make_executable_key(SPEC, "another graph", here)]
+    keys = [graph_keys.make_executable_key(SPEC, "graph", machine) for machine in machines]
+    keys += [graph_keys.make_executable_key(SPEC.of_any_batch, "graph", here)]
+    keys += [graph_keys.make_executable_key(SPEC, "another graph", here)]
     assert len(set(keys)) == len(keys)
 
 
 def test_nothing_is_kept_where_the_processor_is_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cache.identify_machine(tmp_path) == ""
+    assert graph_keys.identify_machine(tmp_path) == ""
     (tmp_path / "_jax.so").write_bytes(b"library")
     assert _identify(tmp_path, monkeypatch, "processor\t: 0\n") == ""
     monkeypatch.setattr(processors, "_CPUINFO", tmp_path / "missing")
-    assert cache.identify_machine(tmp_path) == ""
-    assert cache.identify_machine(tmp_path / "missing") == ""
+    assert graph_keys.identify_machine(tmp_path) == ""
+    assert graph_keys.identify_machine(tmp_path / "missing") == ""
 
 
 # Where the interface is another
