@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import os
 import sys
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,10 @@ from l2cli.runtime.backends import BACKENDS
 from l2cli.runtime.distributions import has_entry_points
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from l2cli.graph.backends.base import Graph
+    from l2cli.graph.backends.executable import Attempt
     from l2cli.graph.spec import GraphSpec
 
 
@@ -108,21 +110,11 @@ class JaxBackend(Backend):
         if attempt is None:
             return None
 
-        @cache
-        def made() -> Graph:
+        def make() -> Graph:
             self._start("the executable that was kept failed")
             return self._made(spec)
 
-        attempts = [attempt]
-
-        def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
-            for attempt in attempts:
-                if (outputs := attempt(*arrays)) is not None:
-                    return outputs
-            attempts.clear()
-            return made()(*arrays)
-
-        return graph
+        return _KeptGraph(attempt, make)
 
     def _made(self, spec: GraphSpec) -> Graph:
         """Return the graph of ``spec`` as JAX compiles it, and keep the executable."""
@@ -180,6 +172,31 @@ class JaxBackend(Backend):
         with contextlib.suppress(ImportError):  # JAX serializes by flatbuffers, which may be away.
             save_graph(key, bytes(exported.serialize()))
         return exported
+
+
+class _KeptGraph:
+    """A graph by its kept executable and, from when that fails, by what JAX makes of its spec.
+
+    Parameters
+    ----------
+    attempt : callable
+        Runs the executable; returns ``None`` where it fails.
+    make : callable
+        Returns the graph that JAX makes.
+    """
+
+    def __init__(self, attempt: Attempt, make: Callable[[], Graph]) -> None:
+        self._attempt = attempt
+        self._make = make
+        self._made: Graph | None = None
+
+    def __call__(self, *arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+        if self._made is None:
+            outputs = self._attempt(*arrays)
+            if outputs is not None:
+                return outputs
+            self._made = self._make()
+        return self._made(*arrays)
 
 
 def _general(spec: GraphSpec) -> GraphSpec:
