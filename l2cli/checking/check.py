@@ -32,17 +32,19 @@ from l2cli.errors import (
 )
 from l2cli.formats.unread import full_suffix, may_hold_vectors
 from l2cli.io.selection import Selection, select
+from l2cli.io.source import as_source, as_sources
 from l2cli.io.store_state import unfinished
 from l2cli.options import CheckOptions
 from l2cli.text import brief, suffixes_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.checking.inputs import Input, Inputs
     from l2cli.filesystem.buffered_stream import Readable
     from l2cli.formats.base import Reader
+    from l2cli.io.source import Location
     from l2cli.io.store_choice import ShardChoice
 
     Progress = Callable[[int, int], None]
@@ -50,10 +52,10 @@ if TYPE_CHECKING:
 
 
 def check(
-    sources: Sequence[Path | Readable],
+    sources: Location | Iterable[Location],
     options: CheckOptions | None = None,
     *,
-    against: Path | Readable | None = None,
+    against: Location | None = None,
     source_format: str | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
@@ -63,12 +65,12 @@ def check(
 
     Parameters
     ----------
-    sources : sequence of Path or binary file
+    sources : path or binary stream, or iterable of them
         Files, folders, or an unbuffered stream that is read once. Of a folder, the files of a
         known suffix are read, if they hold the store's vectors.
     options : CheckOptions, optional
         What is checked, and how far from 1 a norm may be.
-    against : Path or binary file, optional
+    against : path or binary stream, optional
         What became of the one source. Its rows are checked, and each is compared with the row
         that it was made of: one that points in another direction counts as not unit.
     source_format : str, optional
@@ -93,20 +95,20 @@ def check(
     Examples
     --------
     >>> import l2cli
-    >>> from pathlib import Path
-    >>> l2cli.check([Path("unit.npy")]).is_unit  # doctest: +SKIP
+    >>> l2cli.check("unit.npy").is_unit  # doctest: +SKIP
     True
     """
     started = time.perf_counter()
     options = options or CheckOptions()
-    inputs = list_inputs(sources, options.reading, source_format, against)
+    given, compared = as_sources(sources), None if against is None else as_source(against)
+    inputs = list_inputs(given, options.reading, source_format, compared)
     run = _Run(options, sum(source.num_bytes for source in inputs.inputs), progress)
     is_alone = len(inputs.inputs) == 1
     files = [FileCheck(path, error=f"{path} {message}") for path, message in inputs.failures]
     checked = (run.check(source, is_alone=is_alone) for source in inputs.inputs)
     files += [file for file in checked if file is not None]
     if not any(file.arrays or file.error for file in files):
-        raise NoArrayError(f"{label(sources[0])} holds no file with an array to check")
+        raise NoArrayError(f"{label(given[0])} holds no file with an array to check")
     doubtful = [
         file.name for file in inputs.not_read if may_hold_vectors(file.name, file.num_bytes)
     ]
@@ -117,7 +119,7 @@ def check(
         inputs.notes + _not_checked(inputs, run.bystanders),
         time.perf_counter() - started,
         dict(Counter(map(full_suffix, doubtful))),
-        _unfinished([*sources, against]),
+        _unfinished([*given, compared]),
     )
 
 

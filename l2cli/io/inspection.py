@@ -20,6 +20,7 @@ from l2cli.io.candidates import why_not
 from l2cli.io.families import families_of
 from l2cli.io.resolve import find_source
 from l2cli.io.selection import Selection, select
+from l2cli.io.source import as_path
 from l2cli.io.survey import survey_files
 from l2cli.options import NormalizeOptions
 
@@ -150,7 +151,7 @@ def inspect_file(source: str | os.PathLike[str], options: OpenOptions | None = N
     >>> l2cli.inspect_file("vectors.npy").arrays[0].chosen  # doctest: +SKIP
     True
     """
-    return _inspect(Path(source), _reading(options), None)
+    return _inspect(as_path(source), _reading(options), None)
 
 
 def inspect_folder(
@@ -175,7 +176,7 @@ def inspect_folder(
     SourceError
         Where the folder holds no file.
     """
-    folder, reading = Path(source), _reading(options)
+    folder, reading = as_path(source), _reading(options)
     listing = list_folder(str(folder))
     known = [file.name for file in listing.files if by_suffix(Path(file.name)) is not None]
     unknown = [file.name for file in listing.files if by_suffix(Path(file.name)) is None]

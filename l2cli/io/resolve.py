@@ -16,7 +16,7 @@ from l2cli.errors import FormatError, OptionError
 from l2cli.filesystem.streams import is_stream
 from l2cli.formats.registry import Format, by_name, by_suffix, detect
 from l2cli.io.destination import Destination, FileDestination
-from l2cli.io.source import STANDARD_INPUT, FileSource, Source
+from l2cli.io.source import STANDARD_INPUT, FileSource, Source, as_source
 from l2cli.options import FileOptions
 from l2cli.text import shell_quoted
 
@@ -82,7 +82,7 @@ def resolve(
         Where the destination can't be written.
     """
     files = files or FileOptions()
-    readable = Path(source) if isinstance(source, (str, os.PathLike)) else source
+    readable = as_source(source)
     asked = by_name(files.destination_format) if files.destination_format else None
     named = _with_name(destination, readable, asked)
     if _as_file(readable) is None and (named is None or files.in_place):  # Before it is opened.
@@ -204,7 +204,11 @@ def _with_name(
     asked: Format | None,
 ) -> Path | IO[bytes] | None:
     """Return the destination; of a folder, the file in it that has the source's name."""
-    if destination is None or not isinstance(destination, (str, os.PathLike)):
+    if destination is None:
+        return None
+    if not isinstance(destination, (str, os.PathLike)):
+        if not hasattr(destination, "write"):
+            raise OptionError(f"`destination` is {destination!r}, expected a path or a stream")
         return destination
     name = os.fspath(destination)
     if not name:

@@ -7,23 +7,73 @@ reader; it knows nothing of destinations, and of the arrays inside only what a r
 from __future__ import annotations
 
 import contextlib
+import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from l2cli.errors import SourceError, reason
+from l2cli.errors import OptionError, SourceError, reason
 from l2cli.formats.errors import naming, reading
 from l2cli.formats.registry import detect, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
+    from l2cli.filesystem.buffered_stream import Readable
     from l2cli.formats.base import Reader
     from l2cli.formats.registry import Format
     from l2cli.options import CheckOptions, NormalizeOptions, OpenOptions
 
+    Location = str | os.PathLike[str] | Readable
+
 STANDARD_INPUT = "standard input"
+
+
+def as_source(source: Location) -> Path | Readable:
+    """Return what a caller gave as a source: a path, or a stream.
+
+    Raises
+    ------
+    OptionError
+        Where it is neither.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return as_path(source)
+    if not hasattr(source, "readinto"):
+        raise OptionError(f"{source!r} is no source; expected a path or a binary stream")
+    return source
+
+
+def as_path(source: str | os.PathLike[str]) -> Path:
+    """Return what a caller gave as a path.
+
+    Raises
+    ------
+    OptionError
+        Where it is none, or one of bytes.
+    """
+    if isinstance(source, (str, os.PathLike)) and isinstance(os.fspath(source), str):
+        return Path(source)
+    raise OptionError(f"{source!r} is no path; expected a string or a pathlib.Path")
+
+
+def as_sources(sources: Location | Iterable[Location]) -> list[Path | Readable]:
+    """Return what a caller gave as one source or several, as :func:`as_source` does.
+
+    Raises
+    ------
+    OptionError
+        Where one is neither a path nor a stream, or there is none.
+    """
+    is_one = isinstance(sources, (str, os.PathLike)) or hasattr(sources, "readinto")
+    if is_one or not isinstance(sources, Iterable):
+        return [as_source(cast("Location", sources))]
+    listed = [as_source(source) for source in sources]
+    if not listed:
+        raise OptionError("`sources` is empty; name a file or folder")
+    return listed
 
 
 class Source(ABC):

@@ -91,8 +91,7 @@ class StoreReport:
     Examples
     --------
     >>> import l2cli
-    >>> from pathlib import Path
-    >>> l2cli.normalize_store([Path("embeddings")]).shards["failed"]  # doctest: +SKIP
+    >>> l2cli.normalize_store("embeddings").shards["failed"]  # doctest: +SKIP
     0
     """
 

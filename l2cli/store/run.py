@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l2cli.errors import NoArrayError
+from l2cli.errors import NoArrayError, OptionError
 from l2cli.formats.unread import full_suffix
+from l2cli.io.source import as_path, as_sources
 from l2cli.options import NormalizeOptions, StoreOptions
 from l2cli.store.decision import decide, nothing_message
 from l2cli.store.execution import Execution
@@ -24,8 +26,8 @@ from l2cli.store.report import STATUSES, StoreReport
 from l2cli.store.runners import find_runner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    import os
+    from collections.abc import Iterable
 
     from l2cli.io.store_choice import StoreChoice
     from l2cli.store.execution import OnEvent
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 
 
 def normalize_store(
-    sources: Sequence[Path],
-    destination: Path | None = None,
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    destination: str | os.PathLike[str] | None = None,
     options: NormalizeOptions | None = None,
     files: StoreOptions | None = None,
     *,
@@ -49,9 +51,9 @@ def normalize_store(
 
     Parameters
     ----------
-    sources : sequence of Path
+    sources : path or iterable of path
         One folder, or several files and folders.
-    destination : Path, optional
+    destination : path, optional
         The folder to write to; by default :func:`~l2cli.store.plan.default_store` of a folder,
         and each file's own default of files.
     options : NormalizeOptions, optional
@@ -80,17 +82,17 @@ def normalize_store(
     Examples
     --------
     >>> import l2cli
-    >>> from pathlib import Path
     >>> stores = l2cli.StoreOptions(include=("train/*",), jobs=4)
-    >>> report = l2cli.normalize_store([Path("embeddings")], files=stores)  # doctest: +SKIP
+    >>> report = l2cli.normalize_store("embeddings", files=stores)  # doctest: +SKIP
     """
     started = time.perf_counter()
     options, files = options or NormalizeOptions(), files or StoreOptions()
-    plan = make_plan(sources, destination, options, files)
+    paths = _paths(sources)
+    plan = make_plan(paths, _folder(destination), options, files)
     choice = decide(plan, options, files, runner)
     report = _empty_report(plan, choice, files)
     with contextlib.ExitStack() as stack:
-        header = make_header(options, files, sources, choice)
+        header = make_header(options, files, paths, choice)
         manifest, records = take_destination(stack, plan, header, files)
         execution = Execution(plan, records, manifest, report, on_event)
         lock = [manifest.fileno()] if manifest else []
@@ -103,6 +105,21 @@ def normalize_store(
         raise NoArrayError(nothing_message(report.source, options, reasons))
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _paths(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    paths = []
+    for source in as_sources(sources):
+        if not isinstance(source, Path):
+            raise OptionError("a store is of files and folders; give a stream to `normalize_file`")
+        paths.append(source)
+    return paths
+
+
+def _folder(destination: str | os.PathLike[str] | None) -> Path | None:
+    if destination == "":
+        raise OptionError("`destination` is empty; name a folder")
+    return None if destination is None else as_path(destination)
 
 
 def _empty_report(plan: Plan, choice: StoreChoice | None, files: StoreOptions) -> StoreReport:

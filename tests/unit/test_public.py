@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import subprocess
@@ -360,3 +361,43 @@ def _settings() -> tuple[bool, str]:
 
 def test_a_users_settings_stay_as_they_were(jax_process: BackendProcess) -> None:
     assert jax_process.call(_settings) == (False, "float32")
+
+
+def test_paths_are_strings_or_path_objects_one_or_several(tmp_path: Path) -> None:
+    for shard in ("a", "b"):
+        np.save(tmp_path / f"{shard}.npy", np.ones((3, 4), "f4"))
+    folder, file = str(tmp_path), str(tmp_path / "a.npy")
+    several: list[Any] = [folder, tmp_path, [folder], (tmp_path,)]
+    for number, sources in enumerate(several):
+        target = tmp_path.with_name(f"unit-{number}")
+        report = l2cli.normalize_store(sources, str(target))
+        assert report.shards["done"] == 2
+        assert l2cli.check(folder, against=str(target)).is_unit
+    for one in (file, [file], Path(file), iter([file])):
+        (checked,) = l2cli.check(one).files
+        assert (checked.source, checked.arrays[0].summary.non_unit) == (file, 3)
+    with Path(file).open("rb", buffering=0) as stream:
+        assert l2cli.check(stream).files[0].source == "standard input"
+    assert l2cli.inspect_file(file).arrays == l2cli.inspect_file(Path(file)).arrays
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (l2cli.normalize_file, (5,), "5 is no source; expected a path or a binary stream"),
+        (l2cli.normalize_file, (b"x.npy",), "b'x.npy' is no source; expected a path"),
+        (l2cli.normalize_file, (SAMPLE, b"x"), "`destination` is b'x', expected a path"),
+        (l2cli.normalize_store, ([],), "`sources` is empty; name a file or folder"),
+        (l2cli.normalize_store, (SAMPLE, ""), "`destination` is empty; name a folder"),
+        (l2cli.normalize_store, (SAMPLE, 5), "5 is no path; expected a string or a pathlib"),
+        (l2cli.normalize_store, ([io.BytesIO()],), "give a stream to `normalize_file`"),
+        (l2cli.check, ([5],), "5 is no source; expected a path or a binary stream"),
+        (l2cli.check, (None,), "None is no source; expected a path or a binary stream"),
+        (l2cli.inspect_file, (None,), "None is no path; expected a string or a pathlib.Path"),
+    ],
+)
+def test_what_is_no_path_is_refused(
+    function: Any, arguments: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        function(*arguments)
