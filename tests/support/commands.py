@@ -35,10 +35,13 @@ def start(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> su
     )
 
 
-def l2norm(*arguments: str | Path, cwd: Path | None = None) -> Done:
-    """Run ``l2norm`` with ``arguments`` to its end, with its imports already made."""
+def l2norm(*arguments: str | Path, cwd: Path | None = None, backend: str = "jax") -> Done:
+    """Run ``l2norm`` with ``arguments`` to its end, with its imports already made.
+
+    ``backend`` is what Keras runs on, if it runs.
+    """
     environ = {**os.environ, "COLUMNS": "80"}
-    return Done(*run_prepared([*map(str, arguments)], str(cwd or Path.cwd()), environ))
+    return Done(*run_prepared([*map(str, arguments)], str(cwd or Path.cwd()), environ, backend))
 
 
 def l2norm_anew(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> Done:

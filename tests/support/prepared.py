@@ -2,9 +2,9 @@
 
 A command is a process of its own all the same, from the parsing of its arguments to its exit code.
 Only the imports are shared, which take most of the time of a small one. Keras runs on one backend
-in a process, so there is a process for each, and one without Keras for commands that choose: no
-backend has started in any. :func:`tests.support.commands.l2norm` uses them; what is about imports,
-or about variables that libraries read while they are imported, must not.
+in a process, so there is a process for each backend, which has not started in it.
+:func:`tests.support.commands.l2norm` uses them; what is about imports, or about variables that
+libraries read while they are imported, must not.
 """
 
 from __future__ import annotations
@@ -20,29 +20,17 @@ from functools import cache
 from typing import NoReturn
 
 from l2cli.graph.backends.importing import import_keras
-from l2cli.runtime.backends import BACKENDS
 from tests.support.coverage import measure_this_process
 
 IMPORTED = ("numpy", "h5py", "pyarrow.parquet", "jax", "l2cli.normalization.file", "l2cli.bench")
 
-_CHOOSING = ("bench", "export")
-"""Commands that start processes for several backends, or take the one that a form needs."""
-
 
 def run_prepared(
-    arguments: list[str], folder: str, environ: dict[str, str]
+    arguments: list[str], folder: str, environ: dict[str, str], backend: str
 ) -> tuple[int, str, str]:
     """Return the exit code of ``l2norm``, what it printed, and its errors."""
-    process = _prepared_process(_backend_of(arguments))
+    process = _prepared_process(backend)
     return process.submit(_run_in_fork, arguments, folder, environ).result(300)
-
-
-def _backend_of(arguments: list[str]) -> str:
-    """Return what the command runs Keras on; nothing where only the command knows."""
-    if not arguments or arguments[0] in _CHOOSING:
-        return ""
-    named = arguments[arguments.index("--backend") + 1] if "--backend" in arguments else ""
-    return named if named in BACKENDS else next(iter(BACKENDS))
 
 
 @cache
@@ -59,9 +47,8 @@ def _prepare(backend: str) -> None:
     tune_process()
     for name in (*IMPORTED, *(f"l2cli.cli.commands.{command}" for command in cli.names)):
         importlib.import_module(name)
-    if backend:
-        import_keras(backend)
-        importlib.import_module("l2cli.graph.models")
+    import_keras(backend)
+    importlib.import_module("l2cli.graph.models")
 
 
 def _run_in_fork(

@@ -154,7 +154,7 @@ def test_an_array_gets_the_bytes_of_the_command(
     np.save(tmp_path / "x.npy", rows)
     same = "bfloat16" if rows.dtype == BFLOAT16 else "same"  # An npy doesn't say that it is that.
     command = ("normalize", "x.npy", "-o", "y.npy", "--backend", backend.name, "--dtype", same)
-    done = l2norm(*command, "--device", "cpu", cwd=tmp_path)
+    done = l2norm(*command, "--device", "cpu", cwd=tmp_path, backend=backend.name)
     assert done.code == 0, done.err
     written = np.load(tmp_path / "y.npy")
     assert backend.call(_normalize, rows, {}).tobytes() == written.tobytes()
