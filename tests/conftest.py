@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import tempfile
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from l2cli.runtime.backends import BACKENDS
+from tests.support.scheduling import ByBackend
 from tests.support.workers import BackendProcess, KeptGraphsProcess
 
 if TYPE_CHECKING:
@@ -30,15 +31,10 @@ _FOLDERS = ("TMPDIR", "XDG_CACHE_HOME", "KERAS_HOME", "HF_HOME")
 """Where programs keep what outlives them, and find what others left."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker of xdist do all that asks a backend: it takes seconds to start."""
-    for item in items:
-        arguments = getattr(getattr(item, "callspec", None), "params", {})
-        wanted = {str(arguments.get("backend")) + "_process", *getattr(item, "fixturenames", ())}
-        for name in ("tensorflow", "jax"):
-            if f"{name}_process" in wanted:
-                item.add_marker(pytest.mark.xdist_group(name))
-                break
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByBackend:
+    """Tell xdist which tests belong together. Its own marks do nothing since pytest 9.2."""
+    return ByBackend(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,14 +62,18 @@ def backend_processes() -> Iterator[Callable[[str], BackendProcess]]:
         start(name).close()
 
 
-@pytest.fixture(scope="session")
-def jax_process(backend_processes: Callable[[str], BackendProcess]) -> BackendProcess:
-    return backend_processes("jax")
+@pytest.fixture(params=["jax"])  # As a parameter it is in the ids of tests.
+def jax_process(
+    request: pytest.FixtureRequest, backend_processes: Callable[[str], BackendProcess]
+) -> BackendProcess:
+    return backend_processes(request.param)
 
 
-@pytest.fixture(scope="session")
-def tensorflow_process(backend_processes: Callable[[str], BackendProcess]) -> BackendProcess:
-    return backend_processes("tensorflow")
+@pytest.fixture(params=["tensorflow"])
+def tensorflow_process(
+    request: pytest.FixtureRequest, backend_processes: Callable[[str], BackendProcess]
+) -> BackendProcess:
+    return backend_processes(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -105,13 +105,16 @@ class BackendContract:
 
     @pytest.mark.parametrize("dtype", NARROW)
     @pytest.mark.parametrize("axis", [(1,), (0,)], ids=["rows", "columns"])
-    def test_bytes_are_those_of_every_other_backend(
+    def test_bytes_are_those_of_the_first_backend(
         self,
         backend_process: BackendProcess,
         backend_processes: Callable[[str], BackendProcess],
         dtype: str,
         axis: tuple[int, ...],
     ) -> None:
+        first = next(iter(BACKENDS))
+        if self.name == first:
+            pytest.skip("the others are compared with it")
         for dim in (3, 50, 768):
             rows = np.concatenate(
                 [
@@ -120,8 +123,7 @@ class BackendContract:
                 ]
             )
             content = backend_process.run(rows, axis=axis)[0].tobytes()
-            for name in BACKENDS.keys() - {self.name}:
-                assert backend_processes(name).run(rows, axis=axis)[0].tobytes() == content
+            assert backend_processes(first).run(rows, axis=axis)[0].tobytes() == content
 
     @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
     def test_batch_size_changes_no_bit(self, backend_process: BackendProcess, dtype: str) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from l2cli.filesystem.siblings import Owner, host_label, name_prefix
 from tests.support import tables
-from tests.support.commands import PROGRAM, SAMPLES, children
+from tests.support.commands import PROGRAM, SAMPLES, children, l2norm_piped
 from tests.support.reference import worst_ulp
 
 Rows = np.ndarray[Any, Any]
@@ -29,8 +29,7 @@ LOUD = "was kept in a temporary file"
 
 
 def piped(content: bytes, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    command = [*PROGRAM, "normalize", *map(str, arguments)]
-    return subprocess.run(command, input=content, capture_output=True, check=False, timeout=120)
+    return l2norm_piped(content, "normalize", *arguments)
 
 
 def npy(rows: Rows) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 
 import l2cli
 from l2cli.formats.registry import NAMES, by_name, titles
-from tests.support.commands import SAMPLES
+from tests.support.commands import SAMPLES, l2norm
 from tests.support.reference import true_quotient
 
 ROOT = Path(__file__).parents[2]
@@ -43,20 +43,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _run(folder: Path, *arguments: str) -> None:
-    environ = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    subprocess.run([sys.executable, *arguments], cwd=folder, env=environ, check=True)
-
-
-def test_the_library_section_runs_as_written(folder: Path) -> None:
+@pytest.mark.parametrize("backends", [("jax", "tensorflow")], ids="-".join)
+def test_the_library_section_runs_as_written(folder: Path, backends: tuple[str, str]) -> None:
     for command in COMMANDS:
-        _run(folder, "-m", "l2cli", *command.split()[1:])
+        backend = backends["stablehlo" not in command]
+        assert l2norm(*command.split()[1:], cwd=folder, backend=backend).code == 0
     uses = re.findall(r"\| `([^`]*)` \|$", SECTION, re.MULTILINE)
     assert len(uses) == len(COMMANDS) == 3
     blocks = [*BLOCKS, "import numpy as np\n" + _USES.format(uses=uses)]
     # Each block in a namespace of its own, but all in one process: it takes seconds to start.
     script = "\n".join(f"exec({block!r}, {{}})" for block in blocks)
-    _run(folder, "-c", script)
+    environ = {**os.environ, "KERAS_BACKEND": backends[1]}
+    subprocess.run([sys.executable, "-c", script], cwd=folder, env=environ, check=True)
     rows = np.load(SAMPLES / "glove-50d.npy")
     np.testing.assert_array_equal(np.load(folder / "unit.npy"), true_quotient(rows).astype("f4"))
 

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.support.prepared import run_prepared
+from tests.support.prepared import Call, run_prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 PROGRAM = [sys.executable, "-m", "l2cli"]
@@ -35,10 +39,27 @@ def start(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> su
     )
 
 
-def l2norm(*arguments: str | Path, cwd: Path | None = None) -> Done:
-    """Run ``l2norm`` with ``arguments`` to its end, with its imports already made."""
+def l2norm(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    backend: str = "jax",
+    streams: Mapping[int, str] | None = None,
+) -> Done:
+    """Run ``l2norm`` with ``arguments`` to its end, with its imports already made.
+
+    ``backend`` is what Keras runs on, if it runs; ``streams`` are those that go to a file.
+    """
     environ = {**os.environ, "COLUMNS": "80"}
-    return Done(*run_prepared([*map(str, arguments)], str(cwd or Path.cwd()), environ))
+    call = Call([*map(str, arguments)], str(cwd or Path.cwd()), environ, streams=streams or {})
+    code, out, err = run_prepared(call, backend)
+    return Done(code, out.decode(), err.decode())
+
+
+def l2norm_piped(content: bytes, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Run ``l2norm`` in the same way, with ``content`` as what comes through a pipe."""
+    command = [*map(str, arguments)]
+    call = Call(command, str(Path.cwd()), dict(os.environ), content)
+    return subprocess.CompletedProcess(command, *run_prepared(call, "jax"))
 
 
 def l2norm_anew(*arguments: str | Path, cwd: Path | None = None, **environ: str) -> Done:

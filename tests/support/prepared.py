@@ -2,47 +2,57 @@
 
 A command is a process of its own all the same, from the parsing of its arguments to its exit code.
 Only the imports are shared, which take most of the time of a small one. Keras runs on one backend
-in a process, so there is a process for each, and one without Keras for commands that choose: no
-backend has started in any. :func:`tests.support.commands.l2norm` uses them; what is about imports,
-or about variables that libraries read while they are imported, must not.
+in a process, so there is a process for each backend, which has not started in it.
+:func:`tests.support.commands.l2norm` uses them; what is about imports, or about variables that
+libraries read while they are imported, must not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
 import selectors
 import sys
 import tempfile
+import threading
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from functools import cache
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from l2cli.graph.backends.importing import import_keras
-from l2cli.runtime.backends import BACKENDS
 from tests.support.coverage import measure_this_process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 IMPORTED = ("numpy", "h5py", "pyarrow.parquet", "jax", "l2cli.normalization.file", "l2cli.bench")
 
-_CHOOSING = ("bench", "export")
-"""Commands that start processes for several backends, or take the one that a form needs."""
+
+@dataclass(frozen=True)
+class Call:
+    """What a command starts with.
+
+    Attributes
+    ----------
+    content
+        What comes through a pipe as standard input; nothing if there is none.
+    streams
+        Of standard output (1) and standard error (2), those that go to a file, by its name.
+    """
+
+    arguments: list[str]
+    folder: str
+    environ: dict[str, str]
+    content: bytes | None = None
+    streams: Mapping[int, str] = field(default_factory=dict)
 
 
-def run_prepared(
-    arguments: list[str], folder: str, environ: dict[str, str]
-) -> tuple[int, str, str]:
+def run_prepared(call: Call, backend: str) -> tuple[int, bytes, bytes]:
     """Return the exit code of ``l2norm``, what it printed, and its errors."""
-    process = _prepared_process(_backend_of(arguments))
-    return process.submit(_run_in_fork, arguments, folder, environ).result(300)
-
-
-def _backend_of(arguments: list[str]) -> str:
-    """Return what the command runs Keras on; nothing where only the command knows."""
-    if not arguments or arguments[0] in _CHOOSING:
-        return ""
-    named = arguments[arguments.index("--backend") + 1] if "--backend" in arguments else ""
-    return named if named in BACKENDS else next(iter(BACKENDS))
+    return _prepared_process(backend).submit(_run_in_fork, call).result(300)
 
 
 @cache
@@ -59,41 +69,53 @@ def _prepare(backend: str) -> None:
     tune_process()
     for name in (*IMPORTED, *(f"l2cli.cli.commands.{command}" for command in cli.names)):
         importlib.import_module(name)
-    if backend:
-        import_keras(backend)
-        importlib.import_module("l2cli.graph.models")
+    import_keras(backend)
+    importlib.import_module("l2cli.graph.models")
 
 
-def _run_in_fork(
-    arguments: list[str], folder: str, environ: dict[str, str]
-) -> tuple[int, str, str]:
-    pipes = [os.pipe(), os.pipe()]
+def _run_in_fork(call: Call) -> tuple[int, bytes, bytes]:
+    pipes = [os.pipe(), os.pipe(), os.pipe()]
     child = os.fork()
     if child == 0:
-        for number, (_, writer) in enumerate(pipes, start=1):
-            os.dup2(writer, number)
         try:
-            _become(arguments, folder, environ)
+            for number, (reader, writer) in enumerate(pipes):
+                os.dup2(writer if number else reader, number)
+            _become(call)
         finally:
             os._exit(70)  # Never back into what this process does otherwise.
-    for _, writer in pipes:
+    (inbox, feed), *printed = pipes
+    os.close(inbox)
+    for _, writer in printed:
         os.close(writer)
-    out, err = _read_all([reader for reader, _ in pipes])
+    feeding = threading.Thread(target=_feed, args=(feed, call.content or b""))
+    feeding.start()
+    out, err = _read_all([reader for reader, _ in printed])
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return code, out.decode(), err.decode()
+    feeding.join()
+    return code, out, err
 
 
-def _become(arguments: list[str], folder: str, environ: dict[str, str]) -> NoReturn:
+def _feed(descriptor: int, content: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as pipe:
+        pipe.write(content)
+
+
+def _become(call: Call) -> NoReturn:
     """Be the command, to the end of this process."""
     from l2cli.cli import main
 
     os.closerange(3, 256)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if call.content is None:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, name in call.streams.items():
+        os.dup2(os.open(name, os.O_WRONLY), number)
+    os.closerange(3, 256)
+    sys.stdin = os.fdopen(0, closefd=False)
     os.environ.clear()
-    os.environ.update(environ)
+    os.environ.update(call.environ)
     tempfile.tempdir = None  # It is read from TMPDIR again.
-    os.chdir(folder)
-    sys.argv = ["l2norm", *arguments]
+    os.chdir(call.folder)
+    sys.argv = ["l2norm", *call.arguments]
     main()
 
 

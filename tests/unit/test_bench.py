@@ -29,7 +29,7 @@ from l2cli.graph.backends.load import choose_backend
 from l2cli.report import Report
 from l2cli.runtime.backends import BackendInfo
 from l2cli.store.task import ShardReport
-from tests.support.commands import PROGRAM, l2norm, start
+from tests.support.commands import PROGRAM, l2norm_anew, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -284,7 +284,7 @@ def test_the_table_is_aligned_in_80_columns() -> None:
 
 
 def test_the_command_runs_all_and_prints_json(tmp_path: Path) -> None:
-    done = l2norm("bench", "--size", "1", "--json", "--progress", cwd=tmp_path)
+    done = l2norm_anew("bench", "--size", "1", "--json", "--progress", cwd=tmp_path)
     assert done.code == 0, done.err
     assert " 0/90 [" in done.err
     assert list(tmp_path.iterdir()) == []

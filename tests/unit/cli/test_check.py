@@ -62,9 +62,12 @@ def test_quiet_and_json(unit: Path) -> None:
     assert summary["norms"]["smallest"] <= 1 <= summary["norms"]["largest"]
 
 
-def test_backends_agree(unit: Path) -> None:
-    on_tensorflow = json.loads(l2norm("check", unit, "--json", "--backend", "tensorflow").out)
-    on_jax = json.loads(l2norm("check", unit, "--json", "--backend", "jax").out)
+@pytest.mark.parametrize("backends", [("jax", "tensorflow")], ids="-".join)
+def test_backends_agree(unit: Path, backends: tuple[str, ...]) -> None:
+    on_jax, on_tensorflow = (
+        json.loads(l2norm("check", unit, "--json", "--backend", backend, backend=backend).out)
+        for backend in backends
+    )
     assert on_tensorflow["figures"] == on_jax["figures"]
 
 

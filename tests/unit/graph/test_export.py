@@ -31,36 +31,40 @@ _CASES: dict[str, tuple[tuple[int, ...], int | tuple[int, ...]]] = {
 }
 """Of each export, the shape of a row and the axis."""
 
-_KERAS = """
-import keras
-call = keras.saving.load_model(path)
-"""
-_SAVED_MODEL = """
-import tensorflow as tf
-loaded = tf.saved_model.load(path)
-signature = loaded.signatures["serving_default"]
-assert tuple(signature.structured_input_signature[1]["rows"].shape)[0] is None
-def call(rows):
-    served = signature(rows=tf.constant(rows))["output_0"].numpy()
-    assert served.tobytes() == loaded.serve(rows).numpy().tobytes()
-    return served
-"""
-_STABLE_HLO = """
-import jax
-jax.config.update("jax_enable_x64", name == "float64")
-call = jax.export.deserialize(bytearray(open(path, "rb").read())).call
-"""
 _LOADING = """
-import sys
+import os, sys
 import ml_dtypes, numpy as np
 sys.modules["l2cli"] = None  # Whoever imports it fails.
-for path, name in zip(sys.argv[1::2], sys.argv[2::2]):
-    {load}
+
+def keras_model(path, name):
+    import keras
+    assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
+    return keras.saving.load_model(path)
+
+def saved_model(path, name):
+    import tensorflow as tf
+    loaded = tf.saved_model.load(path)
+    signature = loaded.signatures["serving_default"]
+    assert tuple(signature.structured_input_signature[1]["rows"].shape)[0] is None
+    def call(rows):
+        served = signature(rows=tf.constant(rows))["output_0"].numpy()
+        assert served.tobytes() == loaded.serve(rows).numpy().tobytes()
+        return served
+    return call
+
+def stable_hlo(path, name):
+    import jax
+    jax.config.update("jax_enable_x64", name == "float64")
+    return jax.export.deserialize(bytearray(open(path, "rb").read())).call
+
+for argument in sys.argv[1:]:
+    load, maker, path, name = argument.split(",")
+    call = globals()[load](path, name)
     rows = np.load(name + ".npy")
     rows = rows.view(ml_dtypes.bfloat16) if name == "bfloat16" else rows
-    expected = np.load(name + ".out.npy")
+    expected = np.load(f"{name}.{maker}.npy")
     for size in (len(rows), 1):
-        assert np.asarray(call(rows[:size])).tobytes() == expected[:size].tobytes()
+        assert np.asarray(call(rows[:size])).tobytes() == expected[:size].tobytes(), path
 """
 
 
@@ -80,36 +84,33 @@ def _export_all(folder: str, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("maker", "suffix", "user", "load"),
+    ("user", "forms"),
     [
-        ("jax", ".keras", "tensorflow", _KERAS),
-        ("tensorflow", ".keras", "jax", _KERAS),
-        ("tensorflow", "", "tensorflow", _SAVED_MODEL),
-        ("jax", ".stablehlo", "jax", _STABLE_HLO),
+        ("tensorflow", [("jax", ".keras", "keras_model"), ("tensorflow", "", "saved_model")]),
+        ("jax", [("tensorflow", ".keras", "keras_model"), ("jax", ".stablehlo", "stable_hlo")]),
     ],
-    ids=["keras on tensorflow", "keras on jax", "savedmodel", "stablehlo"],
+    ids=["keras and savedmodel on tensorflow", "keras and stablehlo on jax"],
 )
 def test_an_export_gives_the_bytes_of_the_command_where_l2cli_is_not(
-    request: pytest.FixtureRequest,
+    jax_process: BackendProcess,
+    tensorflow_process: BackendProcess,
     tmp_path: Path,
-    maker: str,
-    suffix: str,
     user: str,
-    load: str,
+    forms: list[tuple[str, str, str]],
 ) -> None:
-    process: BackendProcess = request.getfixturevalue(f"{maker}_process")
-    process.call(_export_all, str(tmp_path), suffix)
+    processes = {"jax": jax_process, "tensorflow": tensorflow_process}
     arguments = []
-    for name, (_, axis) in _CASES.items():
-        rows = _rows(name)
-        axes = axis if isinstance(axis, tuple) else (axis,)
-        np.save(tmp_path / f"{name}.npy", rows)
-        np.save(tmp_path / f"{name}.out.npy", process.run(rows, axis=axes)[0])
-        arguments += [f"unit-{name}{suffix}", name]
-    script = _LOADING.format(load=load.strip().replace("\n", "\n    "))
+    for maker, suffix, load in forms:
+        processes[maker].call(_export_all, str(tmp_path), suffix)
+        for name, (_, axis) in _CASES.items():
+            rows = _rows(name)
+            axes = axis if isinstance(axis, tuple) else (axis,)
+            np.save(tmp_path / f"{name}.npy", rows)
+            np.save(tmp_path / f"{name}.{maker}.npy", processes[maker].run(rows, axis=axes)[0])
+            arguments.append(f"{load},{maker},unit-{name}{suffix},{name}")
     environ = {"KERAS_BACKEND": user, "JAX_ENABLE_X64": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
+        [sys.executable, "-c", _LOADING, *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -137,12 +138,12 @@ def test_the_command_replaces_a_folder_if_that_was_said(
     options = ("--shape", "4,3", "--axis", "1,2", "--dtype", "float16", "-q")
     tensorflow_process.call(_export_blocks, str(tmp_path / "unit"))
     before = (tmp_path / "unit" / "saved_model.pb").stat().st_ino
-    refused = l2norm("export", "unit", *options, cwd=tmp_path)
+    refused = l2norm("export", "unit", *options, cwd=tmp_path, backend="tensorflow")
     assert (refused.code, refused.err) == (
         3,
         "l2norm: unit exists; replace it with --overwrite, or name another\n",
     )
-    done = l2norm("export", "unit", *options, "--overwrite", cwd=tmp_path)
+    done = l2norm("export", "unit", *options, "--overwrite", cwd=tmp_path, backend="tensorflow")
     assert (done.code, done.out, done.err) == (0, "", "")
     assert (tmp_path / "unit" / "saved_model.pb").stat().st_ino != before
     assert [path.name for path in tmp_path.iterdir()] == ["unit"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def pages_of(raw: bytes, chunk: thrift_decoder.Struct, num_rows: int) -> list[tu
 def numbers_of(rows: list[Any]) -> tuple[list[float], int]:
     """Return the numbers of some rows, without NaN, and how many nulls there are beside them."""
     values = [v for row in rows for v in (row if isinstance(row, list) else [row]) or [None]]
-    return [v for v in values if v is not None and not np.isnan(v)], values.count(None)
+    return [v for v in values if v is not None and not math.isnan(v)], values.count(None)
 
 
 def assert_true_index(path: Path, column: int, group_rows: int) -> int:
