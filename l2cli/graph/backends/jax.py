@@ -224,17 +224,20 @@ def _obstacle(device: str) -> str:
 
 def _has_plugin() -> bool:
     """Whether something is installed that brings JAX another device than the CPU."""
-    return (
-        "PJRT_NAMES_AND_LIBRARY_PATHS" in os.environ
-        or any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
-        or has_entry_points("jax_plugins")
-    )
+    try:
+        specs = [importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu")]
+    except ValueError:  # A program put it into sys.modules without importing it.
+        return True
+    in_environment = "PJRT_NAMES_AND_LIBRARY_PATHS" in os.environ
+    return in_environment or any(specs) or has_entry_points("jax_plugins")
 
 
 def _libraries() -> Path:
     """Return the folder of ``jaxlib``, which is not imported."""
-    module = importlib.util.find_spec("jaxlib")
-    places = list(module.submodule_search_locations or []) if module else []
+    places: list[str] = []
+    with contextlib.suppress(ValueError):  # A program put it into sys.modules without importing it.
+        module = importlib.util.find_spec("jaxlib")
+        places = list(module.submodule_search_locations or []) if module else []
     return Path(places[0] if places else os.devnull)
 
 

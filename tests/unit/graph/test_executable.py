@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +141,29 @@ def test_plugins_are_seen_without_being_imported(
     assert distributions.version_of("jax.abacus") == "1.5"
     assert distributions.version_of("no-such-distribution") == ""
     distributions._folders.cache_clear()
+
+
+def test_workers_of_a_store_import_no_jax_either(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    for name in ("a", "b", "c"):
+        np.save(store / f"{name}.npy", np.load(source))
+    results = []
+    for _ in range(2):
+        done = l2norm_anew("normalize", store, "-o", tmp_path / "unit", "--overwrite", "--jobs=2")
+        assert done.code == 0, done.err
+        paths = sorted((tmp_path / "unit").glob("*.npy"))
+        results.append([path.read_bytes() for path in paths])
+        # The second run finds a jax that can't be imported.
+        (tmp_path / "broken" / "jax").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "broken" / "jax" / "__init__.py").write_text("raise ImportError")
+        path = os.pathsep.join([str(tmp_path / "broken"), *sys.path])
+        monkeypatch.setenv("PYTHONPATH", path)
+        shutil.rmtree(tmp_path / "unit")
+    assert len(results[0]) == 3
+    assert results[0] == results[1]
 
 
 # What it is kept for
