@@ -7,8 +7,6 @@ and ended is the business of :mod:`l2cli.runtime.child`.
 
 from __future__ import annotations
 
-import signal
-import time
 import traceback
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -47,8 +45,8 @@ def in_child(
 ) -> T:
     """Return what ``work`` returns, or raise what it raises, in a child process.
 
-    Where a child crashes that ran an executable of an earlier run, that is removed from the
-    cache, and the work is done once more without it.
+    Where an executable of an earlier run ended the child, it is removed from the cache, and the
+    work is done once more without it.
 
     Parameters
     ----------
@@ -77,12 +75,11 @@ def in_child(
         return work()
 
     clean_up = (lambda pid: None) if folder is None else partial(remove_siblings, folder)
-    started = time.time()
     try:
         return call_in_fork(quiet_work, _as_error, clean_up)
     except ChildCrashedError as exc:
         check()  # A library that is interrupted may crash: that is no fault of the file.
-        if repeatable and exc.exit_code != -signal.SIGKILL and _removes_executables(started):
+        if _remove_crashed() and repeatable:
             return in_child(work, subject, output, folder, consequence, repeatable=False)
         raise FormatError(crash_message(subject, exc.exit_code, consequence)) from None
     except L2NormError:
@@ -90,10 +87,10 @@ def in_child(
         raise
 
 
-def _removes_executables(used_since: float) -> bool:
-    from l2cli.graph.cache import remove_executables
+def _remove_crashed() -> bool:
+    from l2cli.graph.trials import remove_crashed
 
-    return remove_executables(used_since) > 0
+    return remove_crashed()
 
 
 def _as_error(error: BaseException) -> BaseException:

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,12 @@ MAX_AGE_DAYS = 90
 MAX_BYTES = 64_000_000
 """How much is kept: some thousand graphs."""
 
+STABLEHLO, EXECUTABLE = ".stablehlo", ".executable"
+"""What the names of the two forms of a graph end in."""
+
 _DIGEST_BYTES = 32
-_NAME = re.compile(r"((?:[^_]+_)*)[0-9a-f]{64}\.(?:stablehlo|executable)")
+_NAME = re.compile(r"((?:[a-z]+-[0-9][^_]*_)*)[0-9a-f]{64}\.(?:stablehlo|executable)")
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _UNFINISHED = ".l2norm-graph-"
 _SECONDS_TO_FINISH = 3600
 _SECONDS_A_DAY = 86400
@@ -56,11 +61,20 @@ class KeptGraph:
     last_use: float
 
 
-def load_graph(key: str, suffix: str = ".stablehlo") -> bytes | None:
-    """Return what was saved under ``key``; ``None`` where that is nothing, or damaged."""
+def load_graph(key: str, suffix: str = STABLEHLO) -> bytes | None:
+    """Return what was saved under ``key``; ``None`` where that is nothing, damaged or unsafe.
+
+    It may be machine code, so nobody else may have been able to write it.
+    """
+    if not key:
+        return None
     try:
-        with _path(key, suffix).open("rb") as file:
-            if os.fstat(file.fileno()).st_uid != os.getuid():
+        # Of a pipe that somebody put there, to open it would wait for its writer.
+        descriptor = os.open(graph_path(key, suffix), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            is_own = status.st_uid == os.getuid() and not status.st_mode & _WRITABLE_BY_OTHERS
+            if not stat.S_ISREG(status.st_mode) or not is_own:
                 return None
             digest, content = file.read(_DIGEST_BYTES), file.read()
             with contextlib.suppress(OSError):
@@ -70,15 +84,19 @@ def load_graph(key: str, suffix: str = ".stablehlo") -> bytes | None:
     return content if digest == _digest(key, content) else None
 
 
-def save_graph(key: str, content: bytes, suffix: str = ".stablehlo") -> None:
+def save_graph(key: str, content: bytes, suffix: str = STABLEHLO) -> None:
     """Save ``content`` under ``key``, in one step, if the folder can be written.
+
+    Nothing is saved where the key is empty.
 
     What is of no more use is removed from the folder: graphs that no run used for
     :data:`MAX_AGE_DAYS`, and of more than :data:`MAX_BYTES` those that were used least recently.
     """
     import tempfile
 
-    path = _path(key, suffix)
+    if not key:
+        return
+    path = graph_path(key, suffix)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
@@ -87,7 +105,8 @@ def save_graph(key: str, content: bytes, suffix: str = ".stablehlo") -> None:
                 file.write(_digest(key, content) + content)
             os.replace(name, path)
         except BaseException:
-            os.unlink(name)
+            with contextlib.suppress(OSError):
+                os.unlink(name)
             raise
         _prune()
 
@@ -97,12 +116,16 @@ def kept_graphs() -> list[KeptGraph]:
     graphs = []
     with contextlib.suppress(OSError), os.scandir(cache_folder()) as entries:
         for entry in entries:
-            if (match := _NAME.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False):
-                versions = match[1].removesuffix("_").replace("-", " ").replace("_", ", ")
+            match = _NAME.fullmatch(entry.name)
+            if match is None:
+                continue
+            versions = match[1].removesuffix("_").replace("-", " ").replace("_", ", ")
+            with contextlib.suppress(OSError):  # Another run may just have removed it.
                 status = entry.stat(follow_symlinks=False)
-                graphs.append(
-                    KeptGraph(Path(entry.path), versions, status.st_size, status.st_mtime)
-                )
+                if stat.S_ISREG(status.st_mode):
+                    graphs.append(
+                        KeptGraph(Path(entry.path), versions, status.st_size, status.st_mtime)
+                    )
     return sorted(graphs, key=lambda graph: -graph.last_use)
 
 
@@ -116,53 +139,44 @@ def remove_graphs(graphs: Iterable[KeptGraph]) -> int:
     return removed
 
 
-def remove_executables(used_since: float) -> int:
-    """Remove the executables that were used after a time, and return how many there were.
-
-    To be called where a process crashed that was started then: one of them may be the cause, and
-    the next run does without it.
-
-    Parameters
-    ----------
-    used_since : float
-        In seconds since the epoch.
-    """
-    return remove_graphs(
-        graph
-        for graph in kept_graphs()
-        # The clock of the file system may be a tick behind.
-        if graph.path.suffix == ".executable" and graph.last_use >= used_since - 1
-    )
+def remove_unfinished() -> None:
+    """Remove what runs that were killed began to write."""
+    for path in cache_folder().glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _SECONDS_TO_FINISH:
+                path.unlink()
 
 
 def cache_folder() -> Path:
-    """Return the folder where graphs are kept; it need not exist."""
-    folder = os.environ.get("L2NORM_CACHE_DIR")
-    if not folder:
-        from platformdirs import user_cache_dir
+    """Return the folder where graphs are kept; it need not exist.
 
+    Of a user without a home it is :data:`os.devnull`, which is none: nothing is kept.
+    """
+    if folder := os.environ.get("L2NORM_CACHE_DIR"):
+        return Path(folder)
+    from platformdirs import user_cache_dir
+
+    try:
         folder = user_cache_dir("l2norm")
-        if not os.path.isabs(folder):  # "~" stays as it is for a user without a home.
-            folder = os.devnull
-    return Path(folder)
+    except RuntimeError:
+        folder = os.devnull
+    return Path(folder if os.path.isabs(folder) else os.devnull)
 
 
-def _path(key: str, suffix: str) -> Path:
+def graph_path(key: str, suffix: str) -> Path:
+    """Return where what is called ``key`` is kept."""
     return cache_folder() / f"{key}{suffix}"
 
 
 def _prune() -> None:
-    """Remove what is of no more use, and what a killed run didn't finish."""
+    """Remove what is of no more use, and what killed runs didn't finish."""
     now, num_bytes, stale = time.time(), 0, []
     for graph in kept_graphs():
         num_bytes += graph.num_bytes
         if num_bytes > MAX_BYTES or graph.last_use < now - MAX_AGE_DAYS * _SECONDS_A_DAY:
             stale.append(graph)
     remove_graphs(stale)
-    for path in cache_folder().glob(f"{_UNFINISHED}*"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_mtime < now - _SECONDS_TO_FINISH:
-                path.unlink()
+    remove_unfinished()
 
 
 def _digest(key: str, content: bytes) -> bytes:

@@ -5,7 +5,9 @@ It parses and prints; where graphs are kept, and how, is known to :mod:`l2cli.gr
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +15,8 @@ import click
 from l2cli.cli.errors import Command
 from l2cli.cli.options import debug_option, json_option
 from l2cli.cli.terminal import print_json, say
-from l2cli.graph.cache import cache_folder, kept_graphs, remove_graphs
+from l2cli.errors import DestinationError
+from l2cli.graph.cache import cache_folder, kept_graphs, remove_graphs, remove_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +34,8 @@ def command(action: str, *, as_json: bool, debug: bool) -> None:
     """Show or remove the graphs that are kept between runs.
 
     A run that finds its graph starts in a fraction of a second. Graphs that nobody used for 90
-    days go by themselves. Nothing is lost with them: the next run makes what it needs again.
+    days go by themselves, and above 64 MB those that were used least recently. Nothing is lost
+    with them: the next run makes what it needs again.
 
     They lie in the folder that L2NORM_CACHE_DIR names, else in the user's cache folder.
 
@@ -51,6 +55,12 @@ def command(action: str, *, as_json: bool, debug: bool) -> None:
 
 def _clear(graphs: Sequence[KeptGraph], *, as_json: bool) -> None:
     removed = [graph for graph in graphs if remove_graphs([graph])]
+    remove_unfinished()
+    if failed := len(graphs) - len(removed):
+        raise DestinationError(
+            f"{failed:,} of {_files(len(graphs))} in {cache_folder()} can't be removed; look at "
+            "its permissions"
+        )
     if as_json:
         print_json({"folder": str(cache_folder()), "removed": _sums(removed)})
     else:
@@ -59,6 +69,9 @@ def _clear(graphs: Sequence[KeptGraph], *, as_json: bool) -> None:
 
 def _lines(graphs: Sequence[KeptGraph]) -> Iterator[str]:
     """Yield where graphs are and how many, in all and of each of the versions that made them."""
+    if cache_folder() == Path(os.devnull):
+        yield "nothing is kept; name a folder in L2NORM_CACHE_DIR"
+        return
     yield f"{cache_folder()}: {_sums_text(graphs)}"
     for versions, made in _by_versions(graphs):
         yield f"  {versions or 'an older l2norm'}: {_sums_text(made)}, last used {_day(made)}"
@@ -84,8 +97,11 @@ def _sums(graphs: Sequence[KeptGraph]) -> dict[str, int]:
 
 
 def _sums_text(graphs: Sequence[KeptGraph]) -> str:
-    files = f"{len(graphs):,} file" + ("" if len(graphs) == 1 else "s")
-    return f"{files}, {sum(graph.num_bytes for graph in graphs):,} bytes"
+    return f"{_files(len(graphs))}, {sum(graph.num_bytes for graph in graphs):,} bytes"
+
+
+def _files(number: int) -> str:
+    return f"{number:,} file" + ("" if number == 1 else "s")
 
 
 def _day(graphs: Sequence[KeptGraph]) -> str:

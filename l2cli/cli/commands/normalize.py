@@ -73,7 +73,6 @@ def command(sources: tuple[Path, ...], destination: str | None, **parameters: An
         sys.stdout.buffer if to_stream else destination,
         files,
     )
-    options = made(NormalizeOptions, parameters)
     folder = source or "." if to_stream else resolution.destination.label
     report = _normalize(resolution, options, output, Path(os.path.realpath(folder)).parent)
     print_report(report, output, norms=report.norms)

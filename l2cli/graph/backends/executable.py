@@ -94,7 +94,11 @@ class Runtime:
         ]
         execute = executable.execute_sharded
 
+        accepted = [(shape, numpy_dtype(dtype)) for shape, dtype in spec.input_signature]
+
         def compute(*arrays: Array) -> list[Array] | None:
+            if [(array.shape, array.dtype) for array in arrays] != accepted:
+                return None
             inputs = [self._put_in(array) for array in arrays]
             results = execute(inputs).consume_with_handlers(handlers)
             outputs = [_as_array(result) for result in results]
@@ -124,7 +128,7 @@ def open_runtime() -> Runtime | None:
         return None
     finally:
         if before is None:
-            del os.environ[name]
+            os.environ.pop(name, None)
 
 
 def serialized(compiled: Any) -> bytes | None:

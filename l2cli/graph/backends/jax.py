@@ -12,6 +12,8 @@ import contextlib
 import importlib.util
 import os
 import sys
+import threading
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +24,10 @@ from l2cli.errors import BackendError
 from l2cli.graph.backends.base import Backend, as_list
 from l2cli.graph.backends.executable import BITS, open_runtime, serialized
 from l2cli.graph.backends.importing import import_library
-from l2cli.graph.cache import load_graph, save_graph
+from l2cli.graph.cache import EXECUTABLE, load_graph, save_graph
 from l2cli.graph.jax_settings import ordinary_settings
 from l2cli.graph.keys import identify_machine, make_executable_key, make_key
+from l2cli.graph.trials import begin_trial, end_trial
 from l2cli.runtime.backends import BACKENDS
 from l2cli.runtime.distributions import has_entry_points
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from l2cli.graph.backends.base import Graph
-    from l2cli.graph.backends.executable import Attempt
+    from l2cli.graph.backends.executable import Attempt, Runtime
     from l2cli.graph.spec import GraphSpec
 
 
@@ -52,10 +55,13 @@ class JaxBackend(Backend):
         self._request = device
         self._jax: Any = None
         self._device: Any = None
+        self._config: dict[str, Any] | None = None
         self._machine = ""
+        self._runtime: Runtime | None = None
+        self._compiling = threading.Lock()
         obstacle = _obstacle(device)
         if not obstacle:
-            self._machine = identify_machine(_libraries())
+            self._machine = _machine_of_this_process()
             self._runtime = open_runtime() if self._machine else None
             obstacle = "" if self._runtime else "jaxlib or the processor is not as it is expected"
         self.device = "cpu"
@@ -66,13 +72,14 @@ class JaxBackend(Backend):
         """Import JAX, and find the device."""
         if self._jax is not None:
             return
-        if "jax" in sys.modules:  # Somebody else may have settings that no environment shows.
-            self._machine = ""
+        is_ours = "jax" not in sys.modules
         jax = import_library("jax")
+        # Somebody else may have changed settings that no environment shows.
+        self._config = _config_of(jax) if is_ours else None
         self._device = self._pick(self._request, self._devices(jax, self._request))
         self.device = "cpu" if self._device.platform == "cpu" else f"gpu:{self._device.id}"
         if self.device != "cpu" or self._device.id != 0:
-            self._machine = ""
+            self._config = None
         self._jax = jax
         self.route = f"through jax: {reason}"
 
@@ -92,29 +99,33 @@ class JaxBackend(Backend):
             raise self._no_device(device, sorted({known.platform for known in devices})) from exc
 
     def _compile(self, spec: GraphSpec) -> Graph:
-        if "jax" in sys.modules:
-            self._start("jax is imported in this process already")
-        elif (graph := self._kept(spec)) is not None:
-            self.route = "through jaxlib alone: the executable was kept by an earlier run"
-            return graph
-        else:
-            self._start("no executable of this graph was kept for this machine")
-        return self._made(spec)
+        with self._compiling:
+            if "jax" in sys.modules:
+                self._start("jax is imported in this process already")
+            elif (graph := self._kept(spec)) is not None:
+                self.route = "through jaxlib alone: the executable was kept by an earlier run"
+                return graph
+            else:
+                self._start("no executable of this graph was kept for this machine")
+            return self._made(spec)
 
     def _kept(self, spec: GraphSpec) -> Graph | None:
         """Return the graph of ``spec`` by its kept executable; ``None`` if that is of no use."""
-        content = load_graph(self._executable_key(spec), ".executable")
-        if content is None or self._runtime is None:
+        key = self._executable_key(spec)
+        content = load_graph(key, EXECUTABLE)
+        if content is None or self._runtime is None or not begin_trial(key):
             return None
         attempt = self._runtime.load(content, spec)
         if attempt is None:
+            end_trial(key)
             return None
 
         def make() -> Graph:
-            self._start("the executable that was kept failed")
-            return self._made(spec)
+            with self._compiling:
+                self._start("the executable that was kept failed")
+                return self._made(spec)
 
-        return _KeptGraph(attempt, make)
+        return _KeptGraph(attempt, make, partial(end_trial, key))
 
     def _made(self, spec: GraphSpec) -> Graph:
         """Return the graph of ``spec`` as JAX compiles it, and keep the executable."""
@@ -131,8 +142,8 @@ class JaxBackend(Backend):
                 return [self._as_bits(output, dtype) for output, dtype in outputs]
 
             compiled = self._jax.jit(function).lower(*inputs).compile()
-        if self._machine and (content := serialized(compiled)) is not None:
-            save_graph(self._executable_key(spec), content, ".executable")
+        if self._keeps_code() and (content := serialized(compiled)) is not None:
+            save_graph(self._executable_key(spec), content, EXECUTABLE)
 
         def graph(*arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
             with ordinary_settings():
@@ -141,6 +152,11 @@ class JaxBackend(Backend):
             return [output.view(numpy_dtype(dtype)) for output, dtype in pairs]
 
         return graph
+
+    def _keeps_code(self) -> bool:
+        """Whether code that is compiled now depends on nothing but what its key tells."""
+        is_as_told = bool(self._machine) and self._machine == identify_machine(_libraries())
+        return is_as_told and self._config is not None and self._config == _config_of(self._jax)
 
     def _as_bits(self, output: Any, dtype: str) -> Any:
         bits = BITS.get(dtype)
@@ -183,16 +199,24 @@ class _KeptGraph:
         Runs the executable; returns ``None`` where it fails.
     make : callable
         Returns the graph that JAX makes.
+    end_trial : callable
+        Called when the executable has come back for the first time.
     """
 
-    def __init__(self, attempt: Attempt, make: Callable[[], Graph]) -> None:
+    def __init__(
+        self, attempt: Attempt, make: Callable[[], Graph], end_trial: Callable[[], None]
+    ) -> None:
         self._attempt = attempt
         self._make = make
+        self._end_trial: Callable[[], None] | None = end_trial
         self._made: Graph | None = None
 
     def __call__(self, *arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
         if self._made is None:
             outputs = self._attempt(*arrays)
+            if (end_trial := self._end_trial) is not None:
+                self._end_trial = None
+                end_trial()
             if outputs is not None:
                 return outputs
             self._made = self._make()
@@ -230,6 +254,24 @@ def _has_plugin() -> bool:
         return True
     in_environment = "PJRT_NAMES_AND_LIBRARY_PATHS" in os.environ
     return in_environment or any(specs) or has_entry_points("jax_plugins")
+
+
+@cache
+def _machine_of_this_process() -> str:
+    """Return what code depends on that this process compiles; empty where it can't be told.
+
+    XLA reads its settings once. Where another part of the program has loaded it, they may have
+    been others.
+    """
+    return "" if "jaxlib._jax" in sys.modules else identify_machine(_libraries())
+
+
+def _config_of(jax: Any) -> dict[str, Any] | None:
+    """Return the settings of JAX in this process; ``None`` where it doesn't tell them."""
+    try:
+        return dict(jax.config.values)
+    except Exception:
+        return None
 
 
 def _libraries() -> Path:

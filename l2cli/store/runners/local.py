@@ -8,7 +8,6 @@ try. Nor do they import the caller's ``__main__``, as ``multiprocessing`` would 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import L2NormError
 from l2cli.filesystem.siblings import remove_siblings
-from l2cli.graph.cache import remove_executables
+from l2cli.graph.trials import remove_crashed
 from l2cli.runtime.child import SpawnedChild, crash_message
 from l2cli.runtime.processors import num_processors
 from l2cli.store.shard import is_native, run_shard
@@ -175,7 +174,6 @@ class _Worker:
     def __init__(self, keep_open: Sequence[int]) -> None:
         self.task: ShardTask | None = None
         self.ready = False
-        self.started = time.time()
         self._child = SpawnedChild("l2cli.store.worker", keep_open=keep_open)
         self.connection = self._child.connection
 
@@ -220,5 +218,5 @@ def _after_crash(worker: _Worker, pending: deque[ShardTask], retried: set[str]) 
         yield task, failed(task, crash_message(task.source, code))
     else:
         retried.add(task.name)
-        remove_executables(worker.started)
+        remove_crashed()
         pending.append(task)

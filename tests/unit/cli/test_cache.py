@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from l2cli.cli import run
 from l2cli.cli.child import in_child
 from l2cli.cli.options import Output
 from l2cli.errors import FormatError
-from l2cli.graph.cache import kept_graphs, load_graph, save_graph
+from l2cli.graph.cache import EXECUTABLE, kept_graphs, load_graph, save_graph
+from l2cli.graph.trials import begin_trial, end_trial
 from tests.support.commands import SAMPLES, l2norm, l2norm_anew
 
 if TYPE_CHECKING:
@@ -69,43 +71,60 @@ def test_clear_removes_what_a_run_kept_and_nothing_else(folder: Path, tmp_path: 
     assert json.loads(l2norm("cache", "clear", "--json").out)["removed"] == {"files": 0, "bytes": 0}
 
 
+def test_what_cannot_be_removed_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_graph(NAME, b"content")
+    monkeypatch.setattr("l2cli.cli.commands.cache.remove_graphs", lambda graphs: 0)
+    assert run(["cache", "clear"]) == 3
+    assert capsys.readouterr() == (
+        "",
+        f"l2norm: 1 of 1 file in {folder} can't be removed; look at its permissions\n",
+    )
+
+
+def test_without_a_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("L2NORM_CACHE_DIR", os.devnull)
+    assert l2norm("cache").out == "nothing is kept; name a folder in L2NORM_CACHE_DIR\n"
+
+
 @pytest.mark.parametrize(("repeatable", "num_runs"), [(True, 2), (False, 1)])
 def test_work_is_done_again_without_the_executable_that_crashed(
     folder: Path, tmp_path: Path, *, repeatable: bool, num_runs: int
 ) -> None:
-    save_graph(NAME, b"code", ".executable")
+    save_graph(NAME, b"code", EXECUTABLE)
     runs = tmp_path / "runs"
 
     def work() -> str:
         with runs.open("a") as file:
             file.write("run\n")
-        if load_graph(NAME, ".executable"):
+        if load_graph(NAME, EXECUTABLE) and begin_trial(NAME):
             faulthandler.disable()  # Pytest's, which would print.
             os.kill(os.getpid(), signal.SIGSEGV)
         return "done"
 
     if repeatable:
         assert in_child(work, "x.npy", Output()) == "done"
-        assert not kept_graphs()
     else:
         with pytest.raises(FormatError, match="a library crashed"):
             in_child(work, "x.npy", Output(), repeatable=False)
     assert runs.read_text().count("run") == num_runs
+    assert not list(folder.iterdir())
 
 
-def test_work_that_crashes_without_an_executable_is_done_once(folder: Path, tmp_path: Path) -> None:
-    save_graph(NAME, b"code", ".executable")
-    (path,) = folder.iterdir()
-    os.utime(path, (0, 0))
+def test_work_that_crashes_by_itself_is_done_once(folder: Path, tmp_path: Path) -> None:
+    save_graph(NAME, b"code", EXECUTABLE)
     runs = tmp_path / "runs"
 
     def work() -> None:
         with runs.open("a") as file:
             file.write("run\n")
+        assert begin_trial(NAME)
+        end_trial(NAME)
         faulthandler.disable()
         os.kill(os.getpid(), signal.SIGSEGV)
 
     with pytest.raises(FormatError, match="a library crashed"):
         in_child(work, "x.npy", Output())
     assert runs.read_text() == "run\n"
-    assert path.exists()
+    assert load_graph(NAME, EXECUTABLE) == b"code"

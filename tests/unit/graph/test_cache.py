@@ -7,17 +7,18 @@ import stat
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from l2cli.graph import keys
 from l2cli.graph.cache import (
     MAX_AGE_DAYS,
     MAX_BYTES,
+    cache_folder,
     kept_graphs,
     load_graph,
-    remove_executables,
     save_graph,
 )
 from l2cli.graph.keys import make_executable_key, make_key
@@ -147,9 +148,9 @@ def test_a_key_tells_all_that_a_graph_depends_on() -> None:
         GraphSpec("normalize", (None, 50), "float32", "float32", (0, 1), 1e-12),
         GraphSpec("normalize", (None, 50), "float32", "float32", (1,), 0.0),
     ]
-    keys = [make_key(spec, "cpu", ["jax"]) for spec in (spec, *others)]
-    keys += [make_key(spec, "cuda", ["jax"]), make_key(spec, "cpu", ["jax", "numpy"])]
-    assert len(set(keys)) == len(keys)
+    made = [make_key(spec, "cpu", ["jax"]) for spec in (spec, *others)]
+    made += [make_key(spec, "cuda", ["jax"]), make_key(spec, "cpu", ["jax", "numpy"])]
+    assert len(set(made)) == len(made)
 
 
 SPEC = GraphSpec("normalize", (None, 50), "float32", "float32", (1,), 1e-12)
@@ -188,38 +189,70 @@ def test_what_no_run_used_for_long_goes_when_a_graph_is_saved(folder: Path) -> N
 
 
 def test_the_least_recently_used_go_where_there_is_too_much(folder: Path) -> None:
-    keys = [_key(dim) for dim in range(1, 6)]
-    for days, key in enumerate(keys):
+    names = [_key(dim) for dim in range(1, 6)]
+    for days, key in enumerate(names):
         save_graph(key, bytes(MAX_BYTES // 4))
         _age(folder / f"{key}.stablehlo", 10 - days)
     save_graph(_key(6), b"new")
-    assert [load_graph(key) is not None for key in keys] == [False, False, True, True, True]
+    assert [load_graph(key) is not None for key in names] == [False, False, True, True, True]
     assert sum(graph.num_bytes for graph in kept_graphs()) <= MAX_BYTES
 
 
 def test_files_of_others_and_unfinished_ones_of_now_stay(folder: Path) -> None:
     folder.mkdir(parents=True)
-    theirs = [folder / name for name in ("model.stablehlo", "notes.txt", ".l2norm-graph-now")]
+    digest = "0" * 64
+    names = ("model.stablehlo", f"my-model_v2_{digest}.stablehlo", f"other_{digest}.stablehlo")
+    theirs = [folder / name for name in (*names, ".l2norm-graph-now")]
     abandoned = folder / ".l2norm-graph-old"
     for path in (*theirs, abandoned):
         path.write_text("theirs")
-    for path in (*theirs[:2], abandoned):
+    for path in (*theirs[:-1], abandoned):
         _age(path, MAX_AGE_DAYS + 1)
     save_graph(_key(1), b"content")
     assert sorted(folder.iterdir()) == sorted([*theirs, folder / f"{_key(1)}.stablehlo"])
 
 
-def test_executables_that_a_crashed_process_used_are_removed(folder: Path) -> None:
-    used, unused = _key(1), _key(2)
-    for key in (used, unused):
-        save_graph(key, b"code", ".executable")
-        save_graph(key, b"graph")
-    for path in folder.iterdir():
-        _age(path, 1)
-    started = time.time()
-    assert remove_executables(started) == 0
-    assert load_graph(used, ".executable") == b"code"
-    assert load_graph(used) == b"graph"
-    assert remove_executables(started) == 1
-    left = {path.name for path in folder.iterdir()}
-    assert left == {f"{used}.stablehlo", f"{unused}.stablehlo", f"{unused}.executable"}
+def _refuse_home(name: str) -> str:
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.parametrize("answer", [_refuse_home, lambda name: f"~/.cache/{name}"])
+def test_nothing_is_kept_for_a_user_without_a_home(
+    monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    monkeypatch.delenv("L2NORM_CACHE_DIR", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_dir", answer)
+    save_graph(_key(1), b"content")
+    assert load_graph(_key(1)) is None
+    assert kept_graphs() == []
+    assert not cache_folder().is_dir()
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_what_others_may_write_is_not_run(folder: Path, mode: int) -> None:
+    save_graph("key", b"content")
+    (path,) = folder.iterdir()
+    path.chmod(mode)
+    assert load_graph("key") is None
+
+
+def test_a_pipe_in_place_of_a_graph_is_not_waited_for(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / f"{_key(1)}.stablehlo", 0o600)
+    assert load_graph(_key(1)) is None
+    assert kept_graphs() == []
+
+
+def test_nothing_is_kept_where_the_code_or_a_version_cannot_be_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make_key(SPEC, "cpu", ["no-such-distribution"]) == ""
+    monkeypatch.setattr(keys, "_GRAPH", folder / "archive.zip" / "graph")
+    keys._digest_of_code.cache_clear()
+    assert make_key(SPEC, "cpu", ["numpy"]) == ""
+    keys._digest_of_code.cache_clear()
+    assert make_executable_key(SPEC, "", "a machine") == ""
+    assert make_executable_key(SPEC, "key", "") == ""
+    save_graph("", b"content")
+    assert load_graph("") is None
+    assert not folder.exists()
