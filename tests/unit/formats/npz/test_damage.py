@@ -73,8 +73,8 @@ def test_a_mutant_is_refused_in_one_line_or_all_its_numbers_are_right(tmp_path: 
             continue
         with np.load(result) as after:
             assert after["emb"].tobytes() == (rows * 2).tobytes()
-            (other,) = set(after) - {"emb"}
-            assert after[other].tobytes() == np.arange(3).tobytes()
+            (ids,) = set(after) - {"emb"}
+            assert after[ids].tobytes() == np.arange(3).tobytes()
     assert 0 < len(refusals) < 400
     assert not [refusal for refusal in refusals if "\n" in refusal]
 
