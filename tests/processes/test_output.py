@@ -72,9 +72,10 @@ def _environ(folder: Path) -> dict[str, str]:
 
 
 def _redirected(folder: Path, arguments: list[str], redirect: str) -> Done:
-    """Run ``l2norm`` with a stream redirected; by a shell if that closes it."""
-    if redirect.endswith(FULL.name) and arguments[:1] != ["bench"]:
-        return l2norm(*arguments, cwd=folder, streams={redirect.count("2") + 1: str(FULL)})
+    """Run ``l2norm`` with a stream redirected; by a shell if that closes standard output."""
+    streams = {">/dev/full": {1: str(FULL)}, "2>/dev/full": {2: str(FULL)}, "2>&-": {2: ""}}
+    if redirect in streams and arguments[:1] != ["bench"]:
+        return l2norm(*arguments, cwd=folder, streams=streams[redirect])
     done = subprocess.run(
         ["bash", "-c", f'"$@" {redirect}', "bash", *PROGRAM, *arguments],
         cwd=folder,

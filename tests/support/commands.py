@@ -47,7 +47,8 @@ def l2norm(
 ) -> Done:
     """Run ``l2norm`` with ``arguments`` to its end, with its imports already made.
 
-    ``backend`` is what Keras runs on, if it runs; ``streams`` are those that go to a file.
+    ``backend`` is what Keras runs on, if it runs; ``streams`` are those that go to a file
+    or, where its name is empty, are closed.
     """
     environ = {**os.environ, "COLUMNS": "80"}
     call = Call([*map(str, arguments)], str(cwd or Path.cwd()), environ, streams=streams or {})

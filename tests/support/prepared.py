@@ -40,7 +40,8 @@ class Call:
     content
         What comes through a pipe as standard input; nothing if there is none.
     streams
-        Of standard output (1) and standard error (2), those that go to a file, by its name.
+        Of standard output (1) and standard error (2), those that go to a file, by its name, or
+        that are closed, by an empty one.
     """
 
     arguments: list[str]
@@ -108,7 +109,11 @@ def _become(call: Call) -> NoReturn:
     if call.content is None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in call.streams.items():
-        os.dup2(os.open(name, os.O_WRONLY), number)
+        if name:
+            os.dup2(os.open(name, os.O_WRONLY), number)
+        else:
+            os.close(number)
+            setattr(sys, ("stdout", "stderr")[number - 1], None)  # As Python finds it closed.
     os.closerange(3, 256)
     sys.stdin = os.fdopen(0, closefd=False)
     os.environ.clear()

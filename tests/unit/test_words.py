@@ -44,6 +44,7 @@ WORDS = {
     "picture": "histogram",
     "span": "range",
     "tell": "result, fill in",
+    "say": "message",
 }
 """What no identifier may contain, and what to say in its place."""
 
@@ -59,6 +60,7 @@ LEGITIMATE = {
     ("kind", "keyword"): "numpy.sort(kind=...)",
     ("memory_kind", "variable"): "an attribute of jaxlib's shardings",
     ("tell", "attribute"): "file.tell()",
+    ("say", "function"): "of cli/terminal.py, by which the command prints a line",
     ("check", "function"): "the public l2cli.check",
     ("check", "module"): "the command and the module of that function",
     ("run", "function"): "l2cli.cli.run(argv), and the one method of a runner",

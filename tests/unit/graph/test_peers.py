@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from sklearn.preprocessing import normalize as sklearn_normalize
 
 import l2cli
 
@@ -77,6 +76,13 @@ def test_keras_correctness(backend: BackendProcess, axis: Any, shape: tuple[int,
 
 
 # scikit-learn: sklearn.preprocessing.normalize(norm="l2").
+
+
+def sklearn_normalize(rows: Array, axis: int = 1) -> Array:
+    from sklearn.preprocessing import normalize  # It takes two seconds, of one worker here.
+
+    result: Array = normalize(rows, axis=axis)
+    return result
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
