@@ -44,7 +44,7 @@ def _folders() -> dict[str, Path]:
     """Return where each distribution is described, by its normalized name."""
     folders: dict[str, Path] = {}
     for place in sys.path:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TypeError):  # A program may put anything there.
             for name in os.listdir(place or "."):
                 if name.endswith(_SUFFIXES):
                     distribution = _normalized(name.partition("-")[0])

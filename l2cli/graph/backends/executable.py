@@ -10,9 +10,9 @@ through ``jax``. It knows no cache, and nothing of when this way is open.
 Memory lives as long as it must, because the runtime counts references to it:
 
 - An array that goes in is used where it lies if it is aligned as XLA wants it, else copied. The
-  runtime holds a reference to the array as long as its own buffer of it lives, which is until the
-  call returns. The client computes in the thread that calls, and the outputs are waited for when
-  their memory is asked for: nothing reads an input later.
+  runtime holds a reference to the array as long as its own buffer of it lives, and lets go of such
+  references when it collects garbage: after each call. The client computes in the thread that
+  calls, and the outputs are waited for when their memory is asked for: nothing reads an input then.
 - No input is donated, so no output lies in the memory of an input.
 - What goes out is a view of the runtime's buffer. NumPy holds the ``memoryview``, which holds the
   buffer; it is freed with the last view, and only then used again.
@@ -54,6 +54,7 @@ class Runtime:
         hlo = importlib.import_module("jaxlib._hlo")
         self._put = library.batched_device_put
         self._make_handler = library.array_result_handler
+        self._collect_garbage = library.collect_garbage
         self._client = library.get_tfrt_cpu_client(asynchronous=False)
         self._device = self._client.local_devices()[0]
         self._devices = library.DeviceList((self._device,))
@@ -102,6 +103,8 @@ class Runtime:
             inputs = [self._put_in(array) for array in arrays]
             results = execute(inputs).consume_with_handlers(handlers)
             outputs = [_as_array(result) for result in results]
+            del inputs
+            self._collect_garbage()
             for output, (shape, _, bits) in zip(outputs, expected, strict=True):
                 if (output.shape, output.dtype) != (shape, bits):
                     return None
