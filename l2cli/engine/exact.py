@@ -55,7 +55,6 @@ class Norms:
             return ~self.zero & (np.ldexp(self.mantissa, self.exponent) < math.sqrt(epsilon))
 
 
-NO_NORMS = Norms(np.zeros(0), np.zeros(0, int))
 """Of no rows."""
 
 
@@ -79,12 +78,10 @@ def norms_in_passes(num_rows: int, read: Callable[[], Iterable[Array]]) -> Norms
     Parameters
     ----------
     num_rows : int
-        How many rows there are; of none, nothing is read.
+        How many rows there are, 1 or more.
     read : callable
         Starts a pass over the pieces, ``(num_rows, piece_dim)`` each.
     """
-    if not num_rows:
-        return NO_NORMS
     peaks = np.zeros(num_rows)
     for piece in read():
         peaks = np.maximum(peaks, np.abs(widen(piece)).max(axis=1))

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from l2cli.arrays import is_one_row
 from l2cli.dtypes import numpy_dtype
-from l2cli.engine.fallback import ExactFallback
 from l2cli.engine.vectors import Vectors
 from l2cli.report import Counts
 
 if TYPE_CHECKING:
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.engine.backend import LazyBackend
+    from l2cli.engine.fallback import ExactFallback
     from l2cli.engine.vectors import Read, VectorSums
     from l2cli.options import NormalizeOptions
 
@@ -88,7 +89,14 @@ class Normalizer(ABC):
         self._dtype = numpy_dtype(output.dtype)
         self._epsilon = options.epsilon
         self._keep_norms = keep_norms
-        self._fallback = ExactFallback(output, self.vectors.axes, options, self.counts)
+        self._output, self._options = output, options
+
+    @cached_property
+    def _fallback(self) -> ExactFallback:
+        """What handles the vectors for which the graph is not exact: most arrays hold none."""
+        from l2cli.engine.fallback import ExactFallback
+
+        return ExactFallback(self._output, self.vectors.axes, self._options, self.counts)
 
     @property
     def spans_batches(self) -> bool:
@@ -134,13 +142,13 @@ class Normalizer(ABC):
         floored = sums.sums.reshape(chosen.shape) < self._epsilon
         self.counts.num_rows += chosen.size
         self.counts.floored += int((~chosen & floored).sum())
-        if chosen.any():
+        if sums.exact_norms is not None:
             self._fallback.classify(sums.exact_norms, np.argwhere(chosen), batch)
 
     def _completed(self, normalized: Array, rows: Array, sums: VectorSums) -> Array:
         """Return ``normalized`` with the vectors that are out of range computed from ``rows``."""
         chosen = sums.out_of_range
-        if not chosen.any():
+        if sums.exact_norms is None:
             return normalized
         normalized = np.array(normalized)
         vectors = self._fallback.normalize(self.vectors.select(rows, chosen), sums.exact_norms)

@@ -15,16 +15,15 @@ import numpy as np
 
 from l2cli.arrays import BATCH_BYTES, empty_rows
 from l2cli.dtypes import FLOAT_DTYPES, numpy_dtype
-from l2cli.engine import exact
 from l2cli.errors import RowError, SourceError
 from l2cli.graph.spec import GraphSpec
-from l2cli.graph.summation import add_compensated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from l2cli.arrays import ArraySpec, Batch
     from l2cli.engine.backend import LazyBackend
+    from l2cli.engine.exact import Norms
     from l2cli.graph.backends.base import Graph
     from l2cli.graph.spec import Step
     from l2cli.options import NormalizeOptions
@@ -55,20 +54,21 @@ class VectorSums:
         float64, of the shape of the rows, with every axis that a vector lies along of length 1.
     out_of_range : ndarray
         Of which vectors the graph is not exact: of the shape that the other axes make.
-    exact_norms : exact.Norms
-        The norms of those vectors, ``(num_out_of_range,)``.
+    exact_norms : Norms or None
+        The norms of those vectors, ``(num_out_of_range,)``; ``None`` where there are none.
     """
 
     sums: Array
     out_of_range: Array
-    exact_norms: exact.Norms
+    exact_norms: Norms | None = None
 
     @property
     def norms(self) -> Array:
         """The float64 norms, of the shape of ``out_of_range``: NaN for non-finite vectors."""
         with np.errstate(invalid="ignore"):
             norms = np.array(np.sqrt(self.sums.reshape(self.out_of_range.shape)))
-        norms[self.out_of_range] = self.exact_norms.value
+        if self.exact_norms is not None:
+            norms[self.out_of_range] = self.exact_norms.value
         return norms
 
 
@@ -228,6 +228,8 @@ class Vectors:
         read : callable
             Starts a new pass over the batches. There are three where vectors are out of range.
         """
+        from l2cli.graph.summation import add_compensated
+
         total: tuple[Array, Array] | None = None
         for rows in self._pass(read):
             high, low = self._run("sum", rows)
@@ -237,7 +239,11 @@ class Vectors:
             return None
         sums: Array = total[0] + total[1]
         chosen = self._out_of_range(sums)
-        norms = exact.norms_in_passes(
+        if not chosen.any():
+            return VectorSums(sums, chosen)
+        from l2cli.engine.exact import norms_in_passes
+
+        norms = norms_in_passes(
             int(chosen.sum()), lambda: (self.select(rows, chosen) for rows in self._pass(read))
         )
         return VectorSums(sums, chosen, norms)
@@ -246,8 +252,10 @@ class Vectors:
         """Return ``sums`` of ``rows`` with the exact norms of those that are out of range."""
         chosen = self._out_of_range(sums)
         if not chosen.any():
-            return VectorSums(sums, chosen, exact.NO_NORMS)
-        return VectorSums(sums, chosen, exact.norms(exact.widen(self.select(rows, chosen))))
+            return VectorSums(sums, chosen)
+        from l2cli.engine.exact import norms, widen
+
+        return VectorSums(sums, chosen, norms(widen(self.select(rows, chosen))))
 
     def _out_of_range(self, sums: Array) -> Array:
         low, high = _EXACT_RANGES[self._dtype]

@@ -25,7 +25,6 @@ from l2cli.graph.backends.base import Backend, as_list
 from l2cli.graph.backends.executable import BITS, open_runtime, serialized
 from l2cli.graph.backends.importing import import_library
 from l2cli.graph.cache import EXECUTABLE, load_graph, save_graph
-from l2cli.graph.jax_settings import ordinary_settings
 from l2cli.graph.keys import identify_machine, make_executable_key, make_key
 from l2cli.graph.trials import begin_trial, end_trial
 from l2cli.runtime.backends import BACKENDS
@@ -129,6 +128,8 @@ class JaxBackend(Backend):
 
     def _made(self, spec: GraphSpec) -> Graph:
         """Return the graph of ``spec`` as JAX compiles it, and keep the executable."""
+        from l2cli.graph.jax_settings import ordinary_settings
+
         dtypes = [dtype for _, dtype in spec.output_signature]
         with ordinary_settings(), self._jax.default_device(self._device):
             exported = self._export(_general(spec))

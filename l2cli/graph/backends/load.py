@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from l2cli.errors import BackendError
 from l2cli.graph.backends.importing import check_running, running_backend
-from l2cli.graph.backends.remote import ProcessBackend
 from l2cli.runtime.backends import BACKENDS
 from l2cli.runtime.forking import is_forked, note_start
 
@@ -77,6 +76,8 @@ def _load(name: str, device: str, process: int) -> Backend:
         raise BackendError(f"`device` is {device!r}, expected auto, cpu, gpu or gpu:N")
     chosen, _ = choose_backend(name)
     if is_forked():
+        from l2cli.graph.backends.remote import ProcessBackend
+
         return ProcessBackend(chosen, device)
     note_start()
     check_running(chosen)
