@@ -55,9 +55,6 @@ class Norms:
             return ~self.zero & (np.ldexp(self.mantissa, self.exponent) < math.sqrt(epsilon))
 
 
-"""Of no rows."""
-
-
 def widen(rows: Array) -> Array:
     """Return ``rows`` in float64, which changes no finite number of a narrower dtype."""
     with np.errstate(invalid="ignore"):  # A signalling NaN is counted like any other.
