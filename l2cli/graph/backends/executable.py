@@ -93,9 +93,8 @@ class Runtime:
             self._make_handler(_Aval(shape, bits), self._sharding, True, True)
             for shape, _, bits in expected
         ]
-        execute = executable.execute_sharded
-
         accepted = [(shape, numpy_dtype(dtype)) for shape, dtype in spec.input_signature]
+        execute = executable.execute_sharded
 
         def compute(*arrays: Array) -> list[Array] | None:
             if [(array.shape, array.dtype) for array in arrays] != accepted:
