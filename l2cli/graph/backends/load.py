@@ -26,13 +26,18 @@ if TYPE_CHECKING:
     from l2cli.graph.backends.base import Backend
 
 _loading = threading.Lock()
+_loaded: set[tuple[str, str, int]] = set()
+"""What was asked of :func:`load_backend` and is there: name, device and process."""
 
 
-def begin_loading(name: str = "auto", device: str = "auto") -> threading.Thread:
+def begin_loading(name: str = "auto", device: str = "auto") -> threading.Thread | None:
     """Load, in a thread that is returned, the backend that is needed soon.
 
-    An error is not raised here: :func:`load_backend` raises it when the backend is asked for.
+    ``None`` where it is loaded already. An error is not raised here: :func:`load_backend` raises
+    it when the backend is asked for.
     """
+    if (name, device, os.getpid()) in _loaded:
+        return None
 
     def load() -> None:
         with contextlib.suppress(Exception):
@@ -65,8 +70,11 @@ def load_backend(name: str = "auto", device: str = "auto") -> Backend:
         Where the backend isn't installed, Keras already runs on another, or it has no such
         device.
     """
+    request = name, device, os.getpid()
     with _loading:
-        return _load(name, device, os.getpid())
+        backend = _load(*request)
+        _loaded.add(request)
+    return backend
 
 
 @cache
