@@ -195,6 +195,47 @@ def test_code_of_another_machine_is_not_run(
     assert len(set(keys)) == len(keys)
 
 
+_CHANGES = """
+import os, sys
+from pathlib import Path
+import numpy as np, l2cli
+
+def num_kept(dim):
+    l2cli.normalize(np.ones((2, dim), "f4"))
+    return len(list(Path(os.environ["L2NORM_CACHE_DIR"]).glob("*.executable")))
+
+kept = [num_kept(3)]
+import jax
+jax.config.update("jax_disable_most_optimizations", True)
+kept.append(num_kept(4))
+jax.config.update("jax_disable_most_optimizations", False)
+os.environ["XLA_FLAGS"] = "--xla_cpu_enable_fast_math=true"
+kept.append(num_kept(5))
+del os.environ["XLA_FLAGS"]
+kept.append(num_kept(6))
+print(kept)
+"""
+
+
+def test_code_is_not_kept_while_a_program_changes_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("L2NORM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    line = [sys.executable, "-c", _CHANGES]
+    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    assert done.stdout == "[1, 1, 1, 2]\n"
+
+
+def test_nothing_is_kept_where_flags_lie_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "_jax.so").write_bytes(b"library")
+    assert _identify(tmp_path, monkeypatch, CPUINFO)
+    monkeypatch.setenv("XLA_FLAGS", str(tmp_path / "flags.txt"))
+    assert _identify(tmp_path, monkeypatch, CPUINFO) == ""
+
+
 def test_nothing_is_kept_where_the_processor_is_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
