@@ -17,6 +17,7 @@ from l2cli.cli.options import debug_option, json_option
 from l2cli.cli.terminal import print_json, say
 from l2cli.errors import DestinationError
 from l2cli.graph.cache import cache_folder, kept_graphs, remove_graphs, remove_unfinished
+from l2cli.graph.trials import remove_crashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +57,7 @@ def command(action: str, *, as_json: bool, debug: bool) -> None:
 def _clear(graphs: Sequence[KeptGraph], *, as_json: bool) -> None:
     removed = [graph for graph in graphs if remove_graphs([graph])]
     remove_unfinished()
+    remove_crashed()
     if failed := len(graphs) - len(removed):
         raise DestinationError(
             f"{failed:,} of {_files(len(graphs))} in {cache_folder()} can't be removed; look at "

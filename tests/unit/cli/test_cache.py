@@ -61,6 +61,8 @@ def test_clear_removes_what_a_run_kept_and_nothing_else(folder: Path, tmp_path: 
     folder.mkdir()
     (folder / "exported.stablehlo").write_text("somebody's own")
     assert l2norm_anew("normalize", SAMPLE, "-o", tmp_path / "unit.npy").code == 0
+    (folder / f"{NAME}.trial").write_text("1 1 cut-off-by-a-crash")
+    os.utime(folder / f"{NAME}.trial", (0, 0))
     kept = kept_graphs()
     assert {graph.path.suffix for graph in kept} == {".stablehlo", ".executable"}
     done = l2norm("cache", "clear")
