@@ -1,21 +1,15 @@
-"""``l2norm cache``: what is kept between runs, shown and removed; and what a crash does to it."""
+"""``l2norm cache``: what is kept between runs, shown and removed."""
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import os
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from l2cli.cli import run
-from l2cli.cli.child import in_child
-from l2cli.cli.options import Output
-from l2cli.errors import FormatError
-from l2cli.graph.cache import EXECUTABLE, kept_graphs, load_graph, save_graph
-from l2cli.graph.trials import begin_trial, end_trial
+from l2cli.graph.cache import EXECUTABLE, kept_graphs, save_graph
 from tests.support.commands import SAMPLES, l2norm, l2norm_anew
 
 if TYPE_CHECKING:
@@ -40,7 +34,7 @@ def test_an_empty_cache_is_shown_and_not_made(folder: Path) -> None:
 
 def test_what_is_kept_is_shown_by_version(folder: Path) -> None:
     save_graph(NAME, b"content")
-    save_graph(NAME, b"content", ".executable")
+    save_graph(NAME, b"content", EXECUTABLE)
     save_graph("1" * 64, b"of a version that didn't say its own")
     lines = l2norm("cache", "show").out.splitlines()
     num_bytes = sum(path.stat().st_size for path in folder.iterdir())
@@ -88,45 +82,3 @@ def test_what_cannot_be_removed_is_said(
 def test_without_a_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("L2NORM_CACHE_DIR", os.devnull)
     assert l2norm("cache").out == "nothing is kept; name a folder in L2NORM_CACHE_DIR\n"
-
-
-@pytest.mark.parametrize(("repeatable", "num_runs"), [(True, 2), (False, 1)])
-def test_work_is_done_again_without_the_executable_that_crashed(
-    folder: Path, tmp_path: Path, *, repeatable: bool, num_runs: int
-) -> None:
-    save_graph(NAME, b"code", EXECUTABLE)
-    runs = tmp_path / "runs"
-
-    def work() -> str:
-        with runs.open("a") as file:
-            file.write("run\n")
-        if load_graph(NAME, EXECUTABLE) and begin_trial(NAME):
-            faulthandler.disable()  # Pytest's, which would print.
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return "done"
-
-    if repeatable:
-        assert in_child(work, "x.npy", Output()) == "done"
-    else:
-        with pytest.raises(FormatError, match="a library crashed"):
-            in_child(work, "x.npy", Output(), repeatable=False)
-    assert runs.read_text().count("run") == num_runs
-    assert not list(folder.iterdir())
-
-
-def test_work_that_crashes_by_itself_is_done_once(folder: Path, tmp_path: Path) -> None:
-    save_graph(NAME, b"code", EXECUTABLE)
-    runs = tmp_path / "runs"
-
-    def work() -> None:
-        with runs.open("a") as file:
-            file.write("run\n")
-        assert begin_trial(NAME)
-        end_trial(NAME)
-        faulthandler.disable()
-        os.kill(os.getpid(), signal.SIGSEGV)
-
-    with pytest.raises(FormatError, match="a library crashed"):
-        in_child(work, "x.npy", Output())
-    assert runs.read_text() == "run\n"
-    assert load_graph(NAME, EXECUTABLE) == b"code"

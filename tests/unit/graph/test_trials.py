@@ -29,6 +29,19 @@ executable.Runtime.load = lambda self, content, spec: crash
 from l2cli.cli import main
 main()
 """
+_CRASHING_LATER = """
+import signal, sys
+from l2cli.normalization.execution import Execution
+
+def crash(self, report):
+    with open(sys.argv[2] + ".runs", "a") as file:
+        file.write("run\\n")
+    signal.raise_signal(signal.SIGSEGV)
+
+Execution._fill_in = crash
+from l2cli.cli import main
+main()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +155,15 @@ def test_what_cannot_be_repeated_works_the_next_time(
         assert _run(["-c", _CRASHING], *arguments, *destination).returncode == 0
         assert sorted(path.suffix for path in folder.iterdir()) == [".executable", ".stablehlo"]
     assert (tmp_path / "unit" / "rows.npy").read_bytes() == (tmp_path / "x.npy").read_bytes()
+
+
+def test_what_crashes_by_itself_is_done_once(folder: Path, tmp_path: Path, source: str) -> None:
+    target = str(tmp_path / "x.npy")
+    assert _run(["-m", "l2cli"], "normalize", source, "-o", target).returncode == 0
+    kept = sorted(folder.iterdir())
+    crashed = _run(["-c", _CRASHING_LATER], "normalize", source, "-o", target, "--overwrite")
+    assert crashed.returncode == 3
+    assert "a library crashed (SIGSEGV) on it" in crashed.stderr
+    with open(f"{source}.runs") as file:
+        assert file.read() == "run\n"
+    assert sorted(folder.iterdir()) == kept
