@@ -106,7 +106,8 @@ class Ratio:
 def compare(ours: Command, peer: Command, folder: Path, num_runs: int) -> Ratio:
     """Time both in turn, ``num_runs`` times."""
     for command in (ours, peer):
-        command.run(command.small or command.source, folder)  # Programs and graphs get cached.
+        for source in filter(None, (command.small, command.source)):
+            command.run(source, folder)  # Programs and graphs get cached.
     runs = [(_run(ours, folder), _run(peer, folder)) for _ in range(num_runs)]
     mine, theirs = (_costs([run[side] for run in runs]) for side in (0, 1))
     return Ratio(
