@@ -74,7 +74,7 @@ _DAMAGED = re.compile(
     r"out of bounds|out of range|beyond|past (the )?end|exceeds|overlap\w*|unable to decode|"
     r"addr(ess)? overflow|temporary file space|truncated|unusually large|during read|"
     r"unknown|undefined|not found|doesn't exist|greater than|B-tree|H5DSiterate\w*|"
-    r"(unable to|can't) (open|read|get))\b",
+    r"constant message|(unable to|can't) (open|read|get))\b",
     re.IGNORECASE,
 )
 """What HDF5 says of what it reads, and not of what it writes."""

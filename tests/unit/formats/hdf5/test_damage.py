@@ -65,6 +65,9 @@ def test_a_damaged_list_of_chunks_is_no_failure_to_write(path: Path) -> None:
 
 def test_damage_that_the_copy_brings_to_light(path: Path) -> None:
     symbols = RuntimeError("Unable to create link (bad symbol table node)")
+    constant = RuntimeError(
+        "Unable to synchronously change a dataset's dimensions (unable to modify constant message)"
+    )
     full = OSError(
         "Can't write data (file write failed: time = x, filename = 'd.h5', errno = 28, "
         "error message = 'No space left on device', buf = 0x1)"
@@ -72,6 +75,7 @@ def test_damage_that_the_copy_brings_to_light(path: Path) -> None:
     private = RuntimeError("Unable to create attribute (object header message is huge)")
     for raised, error, said in (
         (symbols, FormatError, r"s\.h5: it is damaged \(bad symbol table node\)"),
+        (constant, FormatError, r"s\.h5: it is damaged \(unable to modify constant message\)"),
         (full, DestinationError, r"can't write d\.h5: No space left on device"),
         (private, DestinationError, r"can't write d\.h5: .*object header message is huge"),
     ):
