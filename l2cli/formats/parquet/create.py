@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from l2cli.errors import FormatError
 from l2cli.formats.tabular.table import NewTableWriter, TableSink
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class _ParquetSink(TableSink):
         self._writer = pq.ParquetWriter(self._file, schema, use_dictionary=names or False)
 
     def write(self, batch: RecordBatch) -> None:
+        _check_nulls(batch)
         self._waiting.append(batch)
         if sum(batch.nbytes for batch in self._waiting) >= _GROUP_BYTES:
             self._write_group()
@@ -75,3 +77,13 @@ class _ParquetSink(TableSink):
         table = pa.Table.from_batches(self._waiting)
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._waiting = []
+
+
+def _check_nulls(batch: RecordBatch) -> None:
+    """Refuse nulls in a column that is said to have none: of lists pyarrow makes empty ones."""
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if not field.nullable and column.null_count:
+            raise FormatError(
+                f"column '{field.name}' is declared not null, but has null rows, for which Parquet "
+                "has no place then; declare it nullable where it is made"
+            )

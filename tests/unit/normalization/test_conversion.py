@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from l2cli.errors import DestinationError, OptionError, RowError, SelectionError
+from l2cli.errors import DestinationError, FormatError, OptionError, RowError, SelectionError
 from l2cli.normalization.file import normalize_file
 from l2cli.options import FileOptions, NormalizeOptions
 from tests.support import tables
@@ -315,3 +315,16 @@ def test_the_format_is_told_by_name_where_there_is_no_suffix(tmp_path: Path) -> 
     assert list(np.load(tmp_path / "y")) == ["embedding"]
     with pytest.raises(OptionError, match="named like HDF5, but npz is to be written"):
         normalize_file(source, tmp_path / "y.h5", files=FileOptions(destination_format="npz"))
+
+
+def test_null_rows_of_a_column_that_is_declared_to_have_none_are_not_lost(tmp_path: Path) -> None:
+    """PyArrow would write empty lists in their place, and say nothing."""
+    schema = pa.schema([pa.field("embedding", pa.list_(pa.float32()), nullable=False)])
+    content = pa.table([pa.array([[3.0, 4.0], None], pa.list_(pa.float32()))], schema)
+    source = save(tmp_path / "x.arrow", content)
+    with pytest.raises(FormatError, match=r"x\.arrow: column 'embedding' is declared not null"):
+        normalize_file(source, tmp_path / "x.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.arrow"]
+    normalize_file(source, tmp_path / "y.arrow")
+    rows = pa.ipc.open_file(str(tmp_path / "y.arrow")).read_all()["embedding"].to_pylist()
+    assert rows == [pytest.approx([0.6, 0.8]), None]
