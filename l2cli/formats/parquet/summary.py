@@ -48,22 +48,10 @@ def named_files(path: Path) -> list[str]:
 
 
 def rewrite_summary(source: Path, target: Path, files: Sequence[Path]) -> None:
-    """Write a summary anew.
+    """Write a summary anew, as :func:`l2cli.formats.summaries.rewrite_summary` has it done.
 
-    Parameters
-    ----------
-    source : Path
-        The summary as it was.
-    target : Path
-        Where to write.
-    files : sequence of Path
-        The files as they are now: those of :func:`named_files`, in their order, or, of a
-        summary without row groups, all that it describes.
-
-    Raises
-    ------
-    FormatError
-        Where they can't be those that the summary describes.
+    ``files`` are those of :func:`named_files`, in their order, or, of a summary without row
+    groups, all that it describes.
     """
     with as_format_error(source):
         struct = _read(source)

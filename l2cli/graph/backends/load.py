@@ -12,7 +12,6 @@ import importlib
 import os
 import re
 import threading
-from functools import cache
 from typing import TYPE_CHECKING
 
 from l2cli.errors import BackendError
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from l2cli.graph.backends.base import Backend
 
 _loading = threading.Lock()
-_loaded: set[tuple[str, str, int]] = set()
-"""What was asked of :func:`load_backend` and is there: name, device and process."""
+_loaded: dict[tuple[str, str, int], Backend] = {}
+"""By name, device and process: a fork doesn't use what its parent loaded."""
 
 
 def begin_loading(name: str = "auto", device: str = "auto") -> threading.Thread | None:
@@ -72,14 +71,12 @@ def load_backend(name: str = "auto", device: str = "auto") -> Backend:
     """
     request = name, device, os.getpid()
     with _loading:
-        backend = _load(*request)
-        _loaded.add(request)
-    return backend
+        if request not in _loaded:
+            _loaded[request] = _load(name, device)
+        return _loaded[request]
 
 
-@cache
-def _load(name: str, device: str, process: int) -> Backend:
-    """Return the backend of one process; a fork doesn't use that of its parent."""
+def _load(name: str, device: str) -> Backend:
     if not re.fullmatch(r"auto|(cpu|gpu)(:\d+)?", device):
         raise BackendError(f"`device` is {device!r}, expected auto, cpu, gpu or gpu:N")
     chosen, _ = choose_backend(name)
